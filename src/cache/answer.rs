@@ -1,0 +1,267 @@
+//! [`Answer`]: a JSON object that is serialised once per fetch and sent as often as asked for.
+//!
+//! What differs from one request to the next (`cached`, `cache_age`, `stale`, `message`) is
+//! written behind the stored bytes. That works for the compressed form too: its deflate stream
+//! ends at a byte boundary (a sync flush, RFC 1951), so a stored block with the tail and the
+//! trailer of RFC 1952 complete it. Compression costs its time once per fetch.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use http_body::{Frame, SizeHint};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{Cached, Freshness};
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// Below this, compression saves less than it costs: the answer fits into one packet anyway.
+const WORTH_COMPRESSING: usize = 1024;
+/// Deflate level: the default of most servers.
+const LEVEL: u32 = 6;
+/// RFC 1952: magic, deflate, no flags, no time, no hint, unknown system.
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+/// The longest tail a stored block can hold, and far more than one ever is.
+const LONGEST_TAIL: usize = u16::MAX as usize;
+
+/// A JSON object, ready to send but for its last fields and its closing brace.
+#[derive(Debug)]
+pub struct Answer {
+    head: Bytes,
+    etag: String,
+    gzip: OnceLock<Gzip>,
+}
+
+/// The compressed head, open for a tail.
+#[derive(Debug)]
+struct Gzip {
+    head: Bytes,
+    crc: crc32fast::Hasher,
+}
+
+/// What a request says about the form it can take.
+#[derive(Debug)]
+pub struct Accepts<'a> {
+    headers: &'a HeaderMap,
+}
+
+#[derive(Debug, thiserror::Error)]
+/// Why a value can't become an [`Answer`].
+pub enum NotAnAnswer {
+    /// It does not serialise.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// It is not a JSON object with at least one field, so nothing can be added to it.
+    #[error("not a JSON object with fields")]
+    NotAnObject,
+}
+
+impl Answer {
+    /// Serialises `value`, which must be a JSON object with at least one field and without the
+    /// fields that are added per request.
+    pub fn object(value: &impl Serialize) -> Result<Self, NotAnAnswer> {
+        let mut json = serde_json::to_vec(value)?;
+        let is_object = json.first() == Some(&b'{') && json.len() > 2;
+        if !is_object || json.pop() != Some(b'}') {
+            return Err(NotAnAnswer::NotAnObject);
+        }
+        let digest = Sha256::digest(&json);
+        let etag = digest.iter().take(8).fold(String::new(), |mut etag, byte| {
+            let _ = write!(etag, "{byte:02x}");
+            etag
+        });
+        Ok(Self {
+            head: json.into(),
+            etag,
+            gzip: OnceLock::new(),
+        })
+    }
+
+    /// The response to one reader: the stored bytes and the fields of this request; or 304 when
+    /// the reader has this value already. `Age` and `Cache-Status` are those of RFC 9111 and 9211.
+    pub fn respond(cached: &Cached<Self>, accepts: &Accepts<'_>) -> Response {
+        let answer = &cached.stored.value;
+        // Weak, because the bytes differ per request; another one when stale, so that the
+        // warning in a stale answer reaches a browser that has the fresh one.
+        let kind = if matches!(cached.freshness, Freshness::Stale { .. }) {
+            "-stale"
+        } else {
+            ""
+        };
+        let etag = format!("W/\"{}{kind}\"", answer.etag);
+        let mut response = Response::new(Body::empty());
+        if accepts.has(&etag) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        } else {
+            let tail = tail(cached);
+            let gzip = answer.head.len() >= WORTH_COMPRESSING
+                && tail.len() <= LONGEST_TAIL
+                && accepts.gzip();
+            let (head, tail) = if gzip {
+                let encoding = HeaderValue::from_static("gzip");
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_ENCODING, encoding);
+                answer.compressed(tail.as_bytes())
+            } else {
+                (answer.head.clone(), Bytes::from(tail))
+            };
+            *response.body_mut() = Body::new(Parts::new([head, tail]));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(header::CONTENT_TYPE, json);
+        }
+        let headers = response.headers_mut();
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        headers.insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, no-cache"),
+        );
+        headers.insert(header::AGE, HeaderValue::from(cached.age.as_secs()));
+        for (name, value) in [(header::ETAG, etag), (CACHE_STATUS, cache_status(cached))] {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
+
+    /// The gzip form with `tail` as its last bytes.
+    fn compressed(&self, tail: &[u8]) -> (Bytes, Bytes) {
+        let gzip = self.gzip.get_or_init(|| Gzip::of(&self.head));
+        let length = u16::try_from(tail.len()).unwrap_or(u16::MAX);
+        let mut crc = gzip.crc.clone();
+        crc.update(tail);
+        // RFC 1952: the length modulo 2^32, which wrapping addition of the low words gives.
+        let total = self.head.len().wrapping_add(tail.len()) & 0xffff_ffff;
+        let mut end = Vec::with_capacity(tail.len() + 13);
+        end.push(1); // the last block, stored
+        end.extend(length.to_le_bytes());
+        end.extend((!length).to_le_bytes());
+        end.extend(tail);
+        end.extend(crc.finalize().to_le_bytes());
+        end.extend(&total.to_le_bytes()[..4]);
+        (gzip.head.clone(), end.into())
+    }
+}
+
+impl Gzip {
+    fn of(head: &[u8]) -> Self {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(head);
+        let mut encoder = DeflateEncoder::new(GZIP_HEADER.to_vec(), Compression::new(LEVEL));
+        // Writing to a Vec can't fail; a flush leaves the stream open at a byte boundary.
+        let _ = encoder.write_all(head).and_then(|()| encoder.flush());
+        let head = std::mem::take(encoder.get_mut()).into();
+        Self { head, crc }
+    }
+}
+
+impl<'a> Accepts<'a> {
+    /// Reads `If-None-Match` and `Accept-Encoding`.
+    pub const fn of(headers: &'a HeaderMap) -> Self {
+        Self { headers }
+    }
+
+    /// Weak comparison (RFC 9110, 8.8.3.2) with a weak tag.
+    fn has(&self, etag: &str) -> bool {
+        let opaque = etag.trim_start_matches("W/");
+        self.list(header::IF_NONE_MATCH)
+            .any(|known| known == "*" || known.trim_start_matches("W/") == opaque)
+    }
+
+    fn gzip(&self) -> bool {
+        self.list(header::ACCEPT_ENCODING).any(|coding| {
+            let mut parts = coding.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let refused = parts.any(|p| matches!(p, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+            name.eq_ignore_ascii_case("gzip") && !refused
+        })
+    }
+
+    fn list(&self, name: HeaderName) -> impl Iterator<Item = &str> {
+        self.headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+    }
+}
+
+/// The fields of this request, and the closing brace.
+fn tail(cached: &Cached<Answer>) -> String {
+    let age = cached.age.as_secs_f64();
+    match &cached.freshness {
+        Freshness::Fetched { .. } => r#","cached":false}"#.to_owned(),
+        Freshness::Fresh => format!(r#","cached":true,"cache_age":{age:.3}}}"#),
+        Freshness::Stale { failing_for, error } => {
+            let since = Utc::now() - *failing_for;
+            let message = stale_message(since, error.as_ref().map(|e| e.message.as_str()));
+            let message = serde_json::Value::from(message);
+            format!(r#","cached":true,"cache_age":{age:.3},"stale":true,"message":{message}}}"#)
+        }
+    }
+}
+
+/// Tells people that what they see is old, since when, and why.
+fn stale_message(since: DateTime<Utc>, error: Option<&str>) -> String {
+    let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let reason = error.unwrap_or("it is slow to answer");
+    format!("No news from Plex since {since} ({reason}); showing the last known state")
+}
+
+/// RFC 9211: how the reader came by the value, and for how many seconds it stays fresh.
+fn cache_status<T>(cached: &Cached<T>) -> String {
+    let ttl = cached.fresh_for.as_secs();
+    match cached.freshness {
+        Freshness::Fresh => format!("komandorr; hit; ttl={ttl}"),
+        Freshness::Fetched { shared: false } => format!("komandorr; fwd=miss; stored; ttl={ttl}"),
+        Freshness::Fetched { shared: true } => {
+            format!("komandorr; fwd=miss; collapsed; stored; ttl={ttl}")
+        }
+        Freshness::Stale { .. } => "komandorr; hit; ttl=-1; detail=stale".to_owned(),
+    }
+}
+
+/// A body of a few ready pieces: no copy into one buffer, and an exact length.
+struct Parts {
+    left: VecDeque<Bytes>,
+}
+
+impl Parts {
+    fn new(parts: [Bytes; 2]) -> Self {
+        Self { left: parts.into() }
+    }
+}
+
+impl http_body::Body for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.left.pop_front().map(|part| Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left.iter().map(|part| part.len() as u64).sum())
+    }
+}

@@ -1,0 +1,587 @@
+//! [`CacheEntry`]: what one cache knows, as a state machine without I/O or a clock of its own.
+//!
+//! The caller holds the lock and brings the time; every method returns at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Fetched, Origin, SharedError, backoff};
+
+/// A whole value that is younger than this is preferred to a newer part of one.
+const WHOLE_BEATS_PARTIAL: Duration = Duration::from_secs(30);
+/// How long an old value may be served after the upstream refused our credentials.
+const STALE_WHILE_REFUSED: Duration = Duration::from_secs(60);
+
+/// The times that govern one cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// A value is fresh while its age is below this; zero switches caching off, single flight
+    /// stays.
+    pub ttl: Duration,
+    /// The age up to which a value may be served when the upstream fails.
+    pub max_stale: Duration,
+    /// The longest a reader waits for a running fetch while it could be answered otherwise.
+    pub max_wait: Duration,
+}
+
+/// A value and the moment its fetch ended.
+#[derive(Debug)]
+pub struct Stored<T> {
+    /// What was fetched.
+    pub value: T,
+    fetched_at: Instant,
+}
+
+impl<T> Stored<T> {
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.fetched_at)
+    }
+}
+
+/// A value on its way to a reader.
+#[derive(Debug)]
+pub struct Cached<T> {
+    /// The value, shared with all its readers.
+    pub stored: Arc<Stored<T>>,
+    /// Time since the value was fetched.
+    pub age: Duration,
+    /// How long it will stay fresh; zero for a stale value.
+    pub fresh_for: Duration,
+    /// How the reader came by it.
+    pub freshness: Freshness,
+}
+
+impl<T> Clone for Cached<T> {
+    fn clone(&self) -> Self {
+        Self {
+            stored: Arc::clone(&self.stored),
+            age: self.age,
+            fresh_for: self.fresh_for,
+            freshness: self.freshness.clone(),
+        }
+    }
+}
+
+/// How a reader came by its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// From memory, age below the TTL.
+    Fresh,
+    /// By a fetch that this reader started, or, when `shared`, waited for with others.
+    Fetched {
+        /// The fetch had been started by somebody else.
+        shared: bool,
+    },
+    /// From memory, too old, because nothing newer could be had (in time).
+    Stale {
+        /// How long ago the trouble began.
+        failing_for: Duration,
+        /// The failure; none while the first fetch is merely slow.
+        error: Option<SharedError>,
+    },
+}
+
+/// Counters and state of one cache.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stats {
+    /// The name in `GET /api/plex/cache/stats`.
+    pub name: &'static str,
+    /// The TTL in force.
+    pub ttl: Duration,
+    /// Readers answered from a fresh value.
+    pub hits: u64,
+    /// All other readers.
+    pub misses: u64,
+    /// Readers answered with a stale value (they count as misses too).
+    pub stale_served: u64,
+    /// Readers that waited for a fetch which somebody else had started.
+    pub shared_waits: u64,
+    /// Fetches that failed.
+    pub fetch_errors: u64,
+    /// Mean duration of all fetches, failed ones included, in milliseconds.
+    pub fetch_ms_avg: Option<f64>,
+    /// A value that would be served now exists.
+    pub cached: bool,
+    /// That value is older than the TTL.
+    pub stale: bool,
+    /// Age of the value, if one exists.
+    pub age: Option<Duration>,
+}
+
+impl Stats {
+    /// Those of a cache that nobody has used yet.
+    pub const fn empty(name: &'static str, ttl: Duration) -> Self {
+        Self {
+            name,
+            ttl,
+            hits: 0,
+            misses: 0,
+            stale_served: 0,
+            shared_waits: 0,
+            fetch_errors: 0,
+            fetch_ms_avg: None,
+            cached: false,
+            stale: false,
+            age: None,
+        }
+    }
+}
+
+/// Identifies a fetch: what it may store depends on what has happened to the entry since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub(super) origin: Origin,
+    generation: u64,
+}
+
+/// What a finished fetch tells the readers that waited for it.
+#[derive(Debug)]
+pub(super) enum Outcome<T> {
+    /// The value, or an older whole one that is preferred to the part that was fetched.
+    Value(Cached<T>),
+    /// The fetch failed.
+    Failed(SharedError),
+    /// The Plex server was changed meanwhile: ask again.
+    Overtaken,
+}
+
+impl<T> Clone for Outcome<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Value(cached) => Self::Value(cached.clone()),
+            Self::Failed(error) => Self::Failed(Arc::clone(error)),
+            Self::Overtaken => Self::Overtaken,
+        }
+    }
+}
+
+pub(super) type Done<T> = watch::Receiver<Option<Outcome<T>>>;
+
+#[derive(Debug)]
+struct Flight<T> {
+    ticket: Ticket,
+    started: Instant,
+    done: Done<T>,
+}
+
+/// What remains of the failures since the last success.
+#[derive(Debug)]
+struct Trouble {
+    error: SharedError,
+    since: Instant,
+    refused_since: Option<Instant>,
+    failures: u32,
+    not_before: Instant,
+}
+
+/// What a reader finds: perhaps a fetch that it has to launch, and how it gets its answer.
+pub(super) struct Look<T> {
+    pub(super) launch: Option<Launch<T>>,
+    pub(super) verdict: Verdict<T>,
+}
+
+/// A fetch to be started by whoever receives this.
+pub(super) struct Launch<T> {
+    pub(super) ticket: Ticket,
+    pub(super) publish: watch::Sender<Option<Outcome<T>>>,
+}
+
+pub(super) enum Verdict<T> {
+    /// Here it is.
+    Answer(Cached<T>),
+    /// Nothing to serve, and too early to try again.
+    Failed(SharedError),
+    /// Wait for the running fetch; until `patience`, where there is something else to give.
+    Wait {
+        done: Done<T>,
+        patience: Option<Instant>,
+        shared: bool,
+    },
+    /// The reader knows an older Plex server than this entry: look up the current one.
+    Outdated,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    hits: u64,
+    misses: u64,
+    stale_served: u64,
+    shared_waits: u64,
+    fetch_errors: u64,
+    fetches: u32,
+    fetching: Duration,
+}
+
+/// One cache: at most one whole value, at most one part of a newer one, at most one running
+/// fetch, the memory of recent failures, and counters.
+#[derive(Debug)]
+pub struct CacheEntry<T> {
+    name: &'static str,
+    policy: Policy,
+    origin: Origin,
+    generation: u64,
+    whole: Option<Arc<Stored<T>>>,
+    partial: Option<Arc<Stored<T>>>,
+    flight: Option<Flight<T>>,
+    trouble: Option<Trouble>,
+    counters: Counters,
+}
+
+impl<T> CacheEntry<T> {
+    /// An empty entry, for a `static`. `name` is what operators see.
+    pub const fn new(name: &'static str, policy: Policy) -> Self {
+        Self {
+            name,
+            policy,
+            origin: Origin(0),
+            generation: 0,
+            whole: None,
+            partial: None,
+            flight: None,
+            trouble: None,
+            counters: Counters {
+                hits: 0,
+                misses: 0,
+                stale_served: 0,
+                shared_waits: 0,
+                fetch_errors: 0,
+                fetches: 0,
+                fetching: Duration::ZERO,
+            },
+        }
+    }
+
+    /// Replaces the times that govern this entry.
+    pub const fn configure(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// Forgets the value, the failures and the counters. A fetch that runs still answers the
+    /// readers that wait for it, but stores nothing.
+    pub fn clear(&mut self) {
+        self.invalidate();
+        self.counters = Counters::default();
+    }
+
+    /// Ends the spacing of retries; a stale value stays available.
+    pub fn forgive(&mut self) {
+        self.trouble = None;
+    }
+
+    /// Makes `origin` the one whose values this entry holds, if it is newer: the old origin's
+    /// value is dropped and its running fetch answers nobody.
+    pub fn adopt(&mut self, origin: Origin) {
+        if origin > self.origin {
+            self.origin = origin;
+            self.invalidate();
+        }
+    }
+
+    fn invalidate(&mut self) {
+        self.generation += 1;
+        self.whole = None;
+        self.partial = None;
+        self.flight = None;
+        self.trouble = None;
+    }
+
+    /// A reader comes along. `count` is true at its first look, so that it counts once.
+    pub(super) fn look(&mut self, origin: Origin, now: Instant, count: bool) -> Look<T> {
+        if origin < self.origin {
+            return Look::only(Verdict::Outdated);
+        }
+        self.adopt(origin);
+        if let Some(fresh) = self.fresh(now) {
+            self.counters.hits += u64::from(count);
+            return Look::only(Verdict::Answer(fresh));
+        }
+        self.counters.misses += u64::from(count);
+
+        let stale = self.stale(now);
+        let wait_for_part = self
+            .partial_age(now)
+            .is_some_and(|age| age < self.policy.ttl);
+        if wait_for_part && let Some(stale) = stale {
+            // The newest fetch brought only a half, and it is not yet time for the next one.
+            self.counters.stale_served += 1;
+            return Look::only(Verdict::Answer(stale));
+        }
+        if self.flight.is_none()
+            && let Some(trouble) = self.trouble.as_ref().filter(|t| now < t.not_before)
+        {
+            let error = Arc::clone(&trouble.error);
+            return Look::only(match stale {
+                Some(stale) => {
+                    self.counters.stale_served += 1;
+                    Verdict::Answer(stale)
+                }
+                None => Verdict::Failed(error),
+            });
+        }
+        self.wait_or_serve(stale, now)
+    }
+
+    /// Nothing fresh, and a fetch runs or is due: start or join it, and say what to do meanwhile.
+    fn wait_or_serve(&mut self, stale: Option<Cached<T>>, now: Instant) -> Look<T> {
+        let (launch, done, started) = self.start_or_join(now);
+        let troubled = self.trouble.is_some();
+        let patience = (troubled || stale.is_some()).then(|| started + self.policy.max_wait);
+        let verdict = match stale {
+            // A retry after a failure may take as long as the failure did: nobody waits for it.
+            Some(stale) if troubled || patience.is_some_and(|until| until <= now) => {
+                self.counters.stale_served += 1;
+                Verdict::Answer(stale)
+            }
+            _ => {
+                let shared = launch.is_none();
+                self.counters.shared_waits += u64::from(shared);
+                Verdict::Wait {
+                    done,
+                    patience,
+                    shared,
+                }
+            }
+        };
+        Look { launch, verdict }
+    }
+
+    /// Joins the running fetch, or prepares one to be launched; returns when it began.
+    fn start_or_join(&mut self, now: Instant) -> (Option<Launch<T>>, Done<T>, Instant) {
+        if let Some(flight) = &self.flight {
+            return (None, flight.done.clone(), flight.started);
+        }
+        let ticket = Ticket {
+            origin: self.origin,
+            generation: self.generation,
+        };
+        let (publish, done) = watch::channel(None);
+        self.flight = Some(Flight {
+            ticket,
+            started: now,
+            done: done.clone(),
+        });
+        (Some(Launch { ticket, publish }), done, now)
+    }
+
+    /// Asks for a fetch whatever the state of the value: by the warmer or an operator, not by a
+    /// reader, so nothing is counted. None: `origin` is outdated.
+    pub(super) fn begin_refresh(
+        &mut self,
+        origin: Origin,
+        now: Instant,
+    ) -> Option<(Option<Launch<T>>, Done<T>)> {
+        if origin < self.origin {
+            return None;
+        }
+        self.adopt(origin);
+        let (launch, done, _) = self.start_or_join(now);
+        Some((launch, done))
+    }
+
+    /// A fetch has ended after `took`. Stores what may be stored and says what its readers get.
+    /// `jitter` in 0..1 spreads the next try after a failure.
+    pub(super) fn settle(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Fetched<T>, SharedError>,
+        took: Duration,
+        now: Instant,
+        jitter: f64,
+    ) -> Outcome<T> {
+        self.counters.fetches = self.counters.fetches.saturating_add(1);
+        self.counters.fetching += took;
+        self.counters.fetch_errors += u64::from(result.is_err());
+        if self
+            .flight
+            .as_ref()
+            .is_some_and(|flight| flight.ticket == ticket)
+        {
+            self.flight = None;
+        }
+        if ticket.origin != self.origin {
+            return Outcome::Overtaken;
+        }
+        let current = ticket.generation == self.generation;
+        match result {
+            Ok(Fetched::Whole(value)) => {
+                let stored = Arc::new(Stored {
+                    value,
+                    fetched_at: now,
+                });
+                if current {
+                    self.whole = Some(Arc::clone(&stored));
+                    self.partial = None;
+                    self.trouble = None;
+                }
+                Outcome::Value(self.fetched(stored))
+            }
+            Ok(Fetched::Partial(value)) => {
+                let stored = Arc::new(Stored {
+                    value,
+                    fetched_at: now,
+                });
+                if current {
+                    self.partial = Some(Arc::clone(&stored));
+                    self.trouble = None;
+                    if let Some(whole) = self.young_whole(now) {
+                        return Outcome::Value(whole);
+                    }
+                }
+                Outcome::Value(self.fetched(stored))
+            }
+            Err(error) => {
+                if current {
+                    self.remember(Arc::clone(&error), now, jitter);
+                }
+                Outcome::Failed(error)
+            }
+        }
+    }
+
+    fn remember(&mut self, error: SharedError, now: Instant, jitter: f64) {
+        let earlier = self.trouble.take();
+        let failures = earlier.as_ref().map_or(0, |t| t.failures).saturating_add(1);
+        let wait = if error.retry_at_once {
+            Duration::ZERO
+        } else {
+            backoff::delay(failures, error.retry_after, jitter)
+        };
+        let refused_since = error.refused.then(|| {
+            earlier
+                .as_ref()
+                .and_then(|t| t.refused_since)
+                .unwrap_or(now)
+        });
+        self.trouble = Some(Trouble {
+            since: earlier.map_or(now, |t| t.since),
+            refused_since,
+            failures,
+            not_before: now + wait,
+            error,
+        });
+    }
+
+    /// What a reader gets that has waited in vain: the stale value, else the known failure, else
+    /// nothing (the entry was cleared meanwhile).
+    pub(super) fn instead(
+        &mut self,
+        origin: Origin,
+        now: Instant,
+    ) -> Option<Result<Cached<T>, SharedError>> {
+        if origin != self.origin {
+            return None;
+        }
+        if let Some(stale) = self.stale(now) {
+            self.counters.stale_served += 1;
+            return Some(Ok(stale));
+        }
+        self.trouble
+            .as_ref()
+            .map(|trouble| Err(Arc::clone(&trouble.error)))
+    }
+
+    /// A reader was given an old value by the fetch it had waited for.
+    pub(super) const fn count_stale(&mut self) {
+        self.counters.stale_served += 1;
+    }
+
+    fn fetched(&self, stored: Arc<Stored<T>>) -> Cached<T> {
+        Cached {
+            stored,
+            age: Duration::ZERO,
+            fresh_for: self.policy.ttl,
+            freshness: Freshness::Fetched { shared: false },
+        }
+    }
+
+    /// The whole value below its TTL, or a part below its TTL that no young whole one outranks.
+    fn fresh(&self, now: Instant) -> Option<Cached<T>> {
+        let whole = self.whole.as_ref().filter(|w| w.age(now) < self.policy.ttl);
+        let part = || {
+            let part = self
+                .partial
+                .as_ref()
+                .filter(|p| p.age(now) < self.policy.ttl)?;
+            self.young_whole(now).is_none().then_some(part)
+        };
+        let stored = whole.or_else(part)?;
+        let age = stored.age(now);
+        Some(Cached {
+            stored: Arc::clone(stored),
+            age,
+            fresh_for: self.policy.ttl.saturating_sub(age),
+            freshness: Freshness::Fresh,
+        })
+    }
+
+    fn young_whole(&self, now: Instant) -> Option<Cached<T>> {
+        self.stale(now)
+            .filter(|whole| whole.age < WHOLE_BEATS_PARTIAL)
+    }
+
+    fn partial_age(&self, now: Instant) -> Option<Duration> {
+        self.partial.as_ref().map(|partial| partial.age(now))
+    }
+
+    /// The last whole value, however old, while it may still be served.
+    fn stale(&self, now: Instant) -> Option<Cached<T>> {
+        let whole = self.whole.as_ref()?;
+        let age = whole.age(now);
+        let refused_for = self
+            .trouble
+            .as_ref()
+            .and_then(|t| t.refused_since)
+            .map(|since| now.saturating_duration_since(since));
+        if age > self.policy.max_stale || refused_for.is_some_and(|t| t > STALE_WHILE_REFUSED) {
+            return None;
+        }
+        let since = match (&self.trouble, &self.flight) {
+            (Some(trouble), _) => trouble.since,
+            (None, Some(flight)) => flight.started,
+            (None, None) => now,
+        };
+        Some(Cached {
+            stored: Arc::clone(whole),
+            age,
+            fresh_for: Duration::ZERO,
+            freshness: Freshness::Stale {
+                failing_for: now.saturating_duration_since(since),
+                error: self.trouble.as_ref().map(|t| Arc::clone(&t.error)),
+            },
+        })
+    }
+
+    /// Counters and state, for operators.
+    pub(super) fn stats(&self, now: Instant) -> Stats {
+        let served = self.fresh(now).or_else(|| self.stale(now));
+        let counters = &self.counters;
+        Stats {
+            name: self.name,
+            ttl: self.policy.ttl,
+            hits: counters.hits,
+            misses: counters.misses,
+            stale_served: counters.stale_served,
+            shared_waits: counters.shared_waits,
+            fetch_errors: counters.fetch_errors,
+            fetch_ms_avg: (counters.fetches > 0)
+                .then(|| counters.fetching.as_secs_f64() * 1e3 / f64::from(counters.fetches)),
+            cached: served.is_some(),
+            stale: served
+                .as_ref()
+                .is_some_and(|s| s.freshness != Freshness::Fresh),
+            age: served.map(|s| s.age),
+        }
+    }
+}
+
+impl<T> Look<T> {
+    const fn only(verdict: Verdict<T>) -> Self {
+        Self {
+            launch: None,
+            verdict,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The cache: a named value with a TTL, kept in a `Mutex<CacheEntry<T>>` at module level.
+//!
+//! A feature owns a `static` entry and reads it through [`read`], giving it a source: which
+//! origin (which Plex server) the value must come from, and a future that fetches it. This
+//! module decides whether to answer from memory, to join a fetch that runs, to start one, or to
+//! fall back to an older value. It knows nothing of Plex, HTTP or JSON.
+//!
+//! What it promises, and where the promise is kept:
+//!
+//! - [`entry`]: the state machine. A value is fresh while its age is *below* the TTL, stale after
+//!   that, and gone beyond the longest time it may be served. No I/O and no clock of its own.
+//! - [`flight`]: one fetch at a time however many ask; what a waiting reader gets and when.
+//! - [`answer`]: a JSON body made once per fetch and sent as it is.
+//!
+//! The mutex guards a handful of loads and stores. It is never held across an await, a
+//! serialisation or a fetch, so a reader can't be made to wait by another one's slow server.
+
+pub mod answer;
+mod backoff;
+pub mod entry;
+pub mod flight;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use answer::Answer;
+pub use entry::{CacheEntry, Cached, Freshness, Policy, Stats, Stored};
+pub use flight::{read, refresh};
+
+/// Where a value comes from: rises with every change of the Plex server (URL or token), so that
+/// the newest origin is known by comparison alone. A value belongs to exactly one origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin(pub u64);
+
+/// What a fetch brought: all of it, or only a part that must not pass for the whole.
+#[derive(Debug)]
+pub enum Fetched<T> {
+    /// The complete value.
+    Whole(T),
+    /// A part of the value, because one of several upstream calls failed.
+    Partial(T),
+}
+
+/// Why a fetch failed, in a form that many waiting requests can share.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct FetchError {
+    /// For people; never holds a secret.
+    pub message: String,
+    /// How long the upstream asked to be left alone (`Retry-After`).
+    pub retry_after: Option<Duration>,
+    /// The upstream refused our credentials: an old value may be served for a short time only.
+    pub refused: bool,
+    /// Our own fault (a panic) rather than the upstream's: the next reader may try at once.
+    pub retry_at_once: bool,
+}
+
+impl FetchError {
+    /// A failure with nothing special about it.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            retry_after: None,
+            refused: false,
+            retry_at_once: false,
+        }
+    }
+}
+
+/// What operators do to a cache without knowing the type of its value.
+pub trait CacheAdmin: Sync {
+    /// Sets the TTL and the limits; called once at start, before the first reader.
+    fn configure(&self, policy: Policy);
+    /// The counters and the state, as `GET /api/plex/cache/stats` shows them.
+    fn stats(&self, origin: Origin) -> Stats;
+    /// Forgets the value, the failure and the counters; a fetch that runs will store nothing.
+    fn clear(&self);
+    /// Ends the spacing of retries after failures; a stale value stays.
+    fn forgive(&self);
+    /// Forgets what belongs to an older origin than this.
+    fn adopt(&self, origin: Origin);
+}
+
+impl<T: Send + Sync> CacheAdmin for Mutex<CacheEntry<T>> {
+    fn configure(&self, policy: Policy) {
+        lock(self).configure(policy);
+    }
+
+    fn stats(&self, origin: Origin) -> Stats {
+        let mut entry = lock(self);
+        entry.adopt(origin);
+        entry.stats(Instant::now())
+    }
+
+    fn clear(&self) {
+        lock(self).clear();
+    }
+
+    fn forgive(&self) {
+        lock(self).forgive();
+    }
+
+    fn adopt(&self, origin: Origin) {
+        lock(self).adopt(origin);
+    }
+}
+
+/// Locks an entry. A panic while it was held can't leave it half-changed in a way that matters
+/// more than going on, so poisoning is ignored.
+fn lock<T>(entry: &Mutex<CacheEntry<T>>) -> MutexGuard<'_, CacheEntry<T>> {
+    entry.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A shared failure: one fetch answers many readers.
+pub type SharedError = Arc<FetchError>;

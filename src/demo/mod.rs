@@ -1,0 +1,169 @@
+//! A simulated Plex Media Server inside the process.
+//!
+//! `komandorr demo` shows the product against it, and the black-box tests use it as their double.
+//! It speaks Plex's JSON over real connections and knows nothing of Komandorr. Titles, people and
+//! addresses are invented.
+
+mod activities;
+mod calls;
+mod dice;
+mod faults;
+mod history;
+mod library;
+mod listener;
+mod media;
+mod metadata;
+mod now_playing;
+mod pages;
+mod people;
+mod picture;
+mod plex;
+mod sessions;
+mod stage;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use stage::{Demo, Stage};
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use faults::Fault;
+use listener::Door;
+use plex::Plex;
+
+/// Plays in the history unless [`Options::history_plays`] says otherwise.
+pub const HISTORY_PLAYS: usize = 600;
+
+/// What to simulate.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The same seed gives the same library, people and scene.
+    pub seed: u64,
+    /// The server's `friendlyName`.
+    pub name: String,
+    /// The token that clients must send.
+    pub token: String,
+    /// What happens on the server.
+    pub scene: Scene,
+    /// How many plays `/status/sessions/history/all` has; they never change.
+    pub history_plays: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            name: "Demo Plex".to_owned(),
+            token: "demo-plex-token-4f1b".to_owned(),
+            scene: Scene::Living,
+            history_plays: HISTORY_PLAYS,
+        }
+    }
+}
+
+/// What happens on the simulated server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scene {
+    /// Moves: three to eight sessions whose progress advances with real time; they start, pause
+    /// and stop, and activities come and go.
+    Living,
+    /// Exactly this many sessions and no movement besides the clock: nobody comes, goes or changes
+    /// state, positions of playing sessions advance (and start over at the end of their item).
+    /// Four activities whose progress stands still. For tests and benchmarks.
+    Fixed {
+        /// How many sessions there are.
+        sessions: usize,
+    },
+}
+
+/// A running simulated server; dropping it stops it and closes its connections.
+pub struct Simulator {
+    plex: Arc<Plex>,
+    door: Door,
+}
+
+impl Simulator {
+    /// Starts on a free loopback port.
+    ///
+    /// Must be called within a tokio runtime; fails when no port can be bound.
+    pub async fn start(options: Options) -> std::io::Result<Self> {
+        let plex = Arc::new(Plex::new(options));
+        let door = Door::open(plex::router(Arc::clone(&plex))).await?;
+        Ok(Self { plex, door })
+    }
+
+    /// `http://127.0.0.1:PORT`; stays the same after [`Self::refuse`] and [`Self::accept`].
+    pub fn url(&self) -> String {
+        format!("http://{}", self.door.address())
+    }
+
+    /// The token that clients must send.
+    pub fn token(&self) -> &str {
+        &self.plex.options.token
+    }
+
+    /// Requests that arrived for exactly this path (without query), faults included.
+    pub fn calls(&self, path: &str) -> u64 {
+        self.plex.calls.of(path)
+    }
+
+    /// All requests that arrived, by path.
+    pub fn calls_by_path(&self) -> BTreeMap<String, u64> {
+        self.plex.calls.by_path()
+    }
+
+    /// Starts counting calls anew; [`Self::tokens_in_queries`] is kept.
+    pub fn forget_calls(&self) {
+        self.plex.calls.forget();
+    }
+
+    /// The highest number of requests served at once since the start or [`Self::forget_calls`].
+    /// A request counts from its arrival until its answer begins or its client is gone.
+    pub fn most_at_once(&self) -> usize {
+        self.plex.calls.most_at_once()
+    }
+
+    /// Requests since the start whose query contained `X-Plex-Token`, where logs would keep it.
+    pub fn tokens_in_queries(&self) -> u64 {
+        self.plex.calls.tokens_in_queries()
+    }
+
+    /// Makes requests for a path go wrong until [`Self::clear_faults`]. `*` stands for every path;
+    /// a fault of the exact path wins over it. Faults come before the check of the token.
+    pub fn set_fault(&self, path: &str, fault: Fault) {
+        self.plex.faults.set(path, fault);
+    }
+
+    /// Ends all faults for requests to come; what is held or delayed stays so.
+    pub fn clear_faults(&self) {
+        self.plex.faults.clear();
+    }
+
+    /// Lets requests held by [`Fault::Hold`] so far continue. Later ones are held again while the
+    /// fault is set.
+    pub fn release_holds(&self) {
+        self.plex.faults.release_holds();
+    }
+
+    /// Closes the listener and all connections: from now on connecting is refused.
+    pub async fn refuse(&self) {
+        self.door.refuse().await;
+    }
+
+    /// Listens on the same port again; fails when it cannot be had within two seconds.
+    pub async fn accept(&self) -> std::io::Result<()> {
+        self.door.accept().await
+    }
+
+    /// Switches to [`Scene::Fixed`] with this many sessions.
+    pub fn set_sessions(&self, count: usize) {
+        *locked(&self.plex.scene) = Scene::Fixed { sessions: count };
+    }
+}
+
+/// A lock whose data stays valid even if a thread panicked while holding it.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,50 @@
+//! `komandorr healthcheck`: asks a running server `GET /healthz`, for Docker.
+//!
+//! It must work while the server is in trouble, so it opens neither database nor log and needs
+//! no async runtime, no TLS and no DNS: a socket and one line are enough.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::instance;
+use crate::settings::Settings;
+
+/// For each of connecting, writing and reading; Docker's own time-out is 30 s.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Ok when the server that uses these settings answers.
+///
+/// # Errors
+/// It does not, or not with 200.
+pub fn run(settings: &Settings, port_given: bool) -> io::Result<()> {
+    let address = address(settings, port_given);
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    write!(
+        stream,
+        "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    stream.take(1024).read_to_end(&mut answer)?;
+    if answer.starts_with(b"HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "{address} answers, but not with 200"
+    )))
+}
+
+/// The server may have been given its port on its command line, which is not ours: it notes in
+/// the data directory where it listens. A port given to this command wins.
+fn address(settings: &Settings, port_given: bool) -> SocketAddr {
+    let noted = instance::address_of_holder(&settings.data_dir).filter(|_| !port_given);
+    let address = noted.unwrap_or_else(|| SocketAddr::new(settings.host, settings.port));
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

@@ -1,0 +1,109 @@
+//! Komandorr's backend: a self-hosted dashboard for people who run a Plex server.
+//!
+//! One axum binary. `docs/architecture.md` is the map of this crate; imports point one way:
+//! `main → web → features (plex) → cache, settings`.
+
+pub mod app;
+pub mod cache;
+pub mod cli;
+pub mod compat;
+pub mod demo;
+pub mod healthcheck;
+pub mod instance;
+pub mod logging;
+pub mod plex;
+pub mod settings;
+pub mod tasks;
+pub mod web;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, AppState};
+use crate::instance::Instance;
+use crate::logging::Log;
+use crate::settings::SettingsStore;
+use crate::tasks::Tasks;
+
+/// How often `config.json` is looked at for hand edits.
+const SETTINGS_LOOK: Duration = Duration::from_secs(1);
+/// Background loops may take so long to end.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Runs the server until `shutdown`: claims the data directory, listens, starts the background
+/// loops, serves, and stops all of it in the reverse order.
+///
+/// # Errors
+/// It can't start: the data directory is in use, the address is taken, or TLS can't be set up.
+pub async fn run(
+    settings: SettingsStore,
+    log: Log,
+    shutdown: CancellationToken,
+    announce: impl FnOnce(std::net::SocketAddr) -> std::io::Result<()>,
+) -> anyhow::Result<()> {
+    let now = settings.current();
+    tracing::info!("Starting Komandorr {}", env!("CARGO_PKG_VERSION"));
+    tracing::info!("Debug mode: {}", now.debug);
+    tracing::info!("Authentication enabled: {}", now.auth.enabled);
+    tracing::info!("Timezone: {}", now.timezone);
+    now.warnings
+        .iter()
+        .for_each(|warning| tracing::warn!("{warning}"));
+    if !now.auth.enabled {
+        tracing::warn!("Without log-in, everybody on this network can read the settings");
+    }
+    if now.redis.enabled {
+        tracing::warn!("Redis is not used by this version: caches are kept in memory");
+    }
+    raise_file_limit();
+
+    let mut instance = Instance::claim(&now.data_dir)?;
+    let listener = TcpListener::bind((now.host, now.port))
+        .await
+        .with_context(|| format!("can't listen on {}:{}", now.host, now.port))?;
+    let address = listener.local_addr()?;
+    plex::configure_caches(&now.cache);
+    let plex = plex::PlexClient::new(now.plex_client).context("can't set up TLS")?;
+    let app = AppState::new(App { settings, plex });
+
+    let tasks = Tasks::new(shutdown.child_token());
+    follow_settings(&app, &tasks, Arc::new(log));
+
+    instance.listens_on(address)?;
+    announce(address)?;
+    web::serve::serve(listener, web::router(app), shutdown).await;
+
+    tracing::info!("Shutting down Komandorr");
+    tasks.stop(STOP_GRACE).await;
+    Ok(())
+}
+
+/// Notices hand edits of `config.json` and puts in force what a change of settings means
+/// elsewhere.
+fn follow_settings(app: &AppState, tasks: &Tasks, log: Arc<Log>) {
+    let app = app.clone();
+    let mut before = app.settings.current();
+    tasks.every("Settings", SETTINGS_LOOK, move || {
+        let app = app.clone();
+        let log = Arc::clone(&log);
+        let last = std::mem::replace(&mut before, app.settings.current());
+        async move {
+            let reloaded = app.settings.reload_if_changed().await;
+            let now = app.settings.current();
+            logging::follow(&log, &last, &now);
+            plex::adopt_server(&now);
+            reloaded.map(|_| ())
+        }
+    });
+}
+
+/// Connections, files and upstream calls each take a descriptor; the soft limit is often 1024.
+fn raise_file_limit() {
+    if let Err(error) = rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        tracing::debug!("The limit of open files stays as it is: {error}");
+    }
+}

@@ -1,0 +1,219 @@
+//! The log: console and file, in 3.3.0's two line formats, with a level that can change.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Local, NaiveDateTime, Utc};
+use chrono_tz::Tz;
+use file_rotate::compression::Compression;
+use file_rotate::suffix::AppendCount;
+use file_rotate::{ContentLimit, FileRotate};
+use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, Registry, reload};
+
+use crate::settings::{LogSettings, Settings};
+
+/// A file of this size is put aside and a new one begun.
+const LARGEST_FILE: usize = 10 * 1024 * 1024;
+/// Files put aside; the oldest goes first.
+const OLD_FILES: usize = 3;
+
+/// Changes the level of a running log. Dropping it writes what is still pending.
+#[derive(Debug)]
+pub struct Log {
+    level: reload::Handle<Targets, Registry>,
+    _pending: Option<WorkerGuard>,
+}
+
+impl Log {
+    /// Starts logging. A log file that can't be opened is reported on the console and done
+    /// without.
+    ///
+    /// # Errors
+    /// Logging has been started in this process before.
+    pub fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let LogSettings {
+            level,
+            enable_file,
+            file,
+            show_timestamp_console,
+            show_location_file,
+        } = &settings.log;
+        let zone = settings.process_timezone;
+        let (filter, handle) = reload::Layer::new(targets(*level));
+        let console = tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .event_format(Line {
+                place: Place::Console {
+                    time: *show_timestamp_console,
+                    colour: io::stderr().is_terminal(),
+                },
+                zone,
+            });
+        let (writer, unopened) = match enable_file.then(|| open(file)) {
+            Some(Ok(writer)) => (Some(writer), None),
+            Some(Err(error)) => (None, Some(error)),
+            None => (None, None),
+        };
+        let (writer, guard) = writer.unzip();
+        let file_layer = writer.map(|writer| {
+            let line = Line {
+                place: Place::File {
+                    location: *show_location_file,
+                },
+                zone,
+            };
+            tracing_subscriber::fmt::layer()
+                .with_writer(writer)
+                .with_ansi(false)
+                .event_format(line)
+        });
+        let both = console.and_then(file_layer);
+        tracing_subscriber::registry()
+            .with(both.with_filter(filter))
+            .try_init()?;
+        if let Some(error) = unopened {
+            tracing::warn!("No log file: {}: {error}", file.display());
+        }
+        Ok(Self {
+            level: handle,
+            _pending: guard,
+        })
+    }
+
+    /// Puts another level in force at once.
+    pub fn set_level(&self, level: Level) {
+        // Fails only once the subscriber is gone, with the process.
+        let _ = self.level.reload(targets(level));
+    }
+}
+
+/// Our own lines from `level` on; of the libraries below us only what is wrong.
+fn targets(level: Level) -> Targets {
+    Targets::new()
+        .with_default(Level::WARN)
+        .with_target(env!("CARGO_CRATE_NAME"), level)
+}
+
+/// Opens the file for appending, through a thread that takes the waiting for the disk.
+fn open(path: &Path) -> io::Result<(NonBlocking, WorkerGuard)> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    // FileRotate does not report what it can't open.
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)?;
+    let limit = ContentLimit::BytesSurpassed(LARGEST_FILE);
+    let rotating = FileRotate::new(
+        path,
+        AppendCount::new(OLD_FILES),
+        limit,
+        Compression::None,
+        None,
+    );
+    Ok(tracing_appender::non_blocking(rotating))
+}
+
+/// Formats one line.
+struct Line {
+    place: Place,
+    zone: Option<Tz>,
+}
+
+enum Place {
+    /// `LEVEL - message`
+    Console { time: bool, colour: bool },
+    /// `YYYY-MM-DD HH:MM:SS - LEVEL    - [komandorr:module:line] - message`
+    File { location: bool },
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let meta = event.metadata();
+        let name = level_name(*meta.level());
+        match self.place {
+            Place::Console { time, colour } => {
+                if time {
+                    write!(writer, "{} - ", self.now())?;
+                }
+                if colour {
+                    write!(writer, "\x1b[{}m{name}\x1b[0m - ", colour_of(*meta.level()))?;
+                } else {
+                    write!(writer, "{name} - ")?;
+                }
+            }
+            Place::File { location } => {
+                write!(writer, "{} - {name:<8} - ", self.now())?;
+                if location {
+                    let module = meta.target().rsplit("::").next().unwrap_or_default();
+                    let line = meta.line().unwrap_or_default();
+                    write!(writer, "[komandorr:{module}:{line}] - ")?;
+                }
+            }
+        }
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+impl Line {
+    fn now(&self) -> impl fmt::Display + use<> {
+        local(Utc::now(), self.zone).format("%Y-%m-%d %H:%M:%S")
+    }
+}
+
+fn local(at: DateTime<Utc>, zone: Option<Tz>) -> NaiveDateTime {
+    match zone {
+        Some(zone) => at.with_timezone(&zone).naive_local(),
+        None => at.with_timezone(&Local).naive_local(),
+    }
+}
+
+/// Python's names, which log filters of operators know.
+const fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::TRACE | Level::DEBUG => "DEBUG",
+        Level::INFO => "INFO",
+        Level::WARN => "WARNING",
+        Level::ERROR => "ERROR",
+    }
+}
+
+const fn colour_of(level: Level) -> u8 {
+    match level {
+        Level::TRACE | Level::DEBUG => 36,
+        Level::INFO => 32,
+        Level::WARN => 33,
+        Level::ERROR => 31,
+    }
+}
+
+/// The log follows the settings.
+pub(crate) fn follow(log: &Arc<Log>, before: &Settings, now: &Settings) {
+    if before.log.level != now.log.level {
+        log.set_level(now.log.level);
+        tracing::info!("Log level is now {}", level_name(now.log.level));
+    }
+}

@@ -1,0 +1,109 @@
+//! The `komandorr` command: command line → settings → log → server.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use komandorr::cli::{Cli, Command, Listen};
+use komandorr::compat::uvicorn;
+use komandorr::logging::Log;
+use komandorr::settings::{Environment, Overrides, SettingsError, SettingsStore, variables};
+use komandorr::{demo, healthcheck};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Settings or a command line that can't be used.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match uvicorn::translate(&arguments) {
+        None => Cli::parse_from(arguments),
+        Some(Ok(translated)) => Cli::parse_from(translated),
+        Some(Err(message)) => return fail(USAGE, &message),
+    };
+    let done = match cli.command {
+        None => serve(cli.serve),
+        Some(Command::Serve(listen)) => serve(listen),
+        Some(Command::Demo(listen)) => run_demo(listen),
+        Some(Command::Healthcheck(listen)) => check_health(listen),
+        Some(Command::EnvExample) => print(&variables::example_file()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<SettingsError>() => fail(USAGE, &error.to_string()),
+        Err(error) => fail(1, &format!("{error:#}")),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "komandorr: {message}");
+    ExitCode::from(code)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    Ok(write!(io::stdout(), "{text}")?)
+}
+
+fn serve(listen: Listen) -> anyhow::Result<()> {
+    let settings = SettingsStore::open(Environment::from_process()?, listen.into())?;
+    let log = Log::start(&settings.current())?;
+    runtime()?.block_on(async { komandorr::run(settings, log, stop_signal()?, announce).await })
+}
+
+fn run_demo(listen: Listen) -> anyhow::Result<()> {
+    let env = Environment::from_process()?.for_demo();
+    runtime()?.block_on(async {
+        let demo = demo::Demo::prepare(env, listen.into()).await?;
+        let log = Log::start(&demo.settings.current())?;
+        let stage = demo.stage;
+        komandorr::run(demo.settings, log, stop_signal()?, announce).await?;
+        drop(stage);
+        Ok(())
+    })
+}
+
+fn check_health(listen: Listen) -> anyhow::Result<()> {
+    let port_given = listen.port.is_some();
+    let settings = SettingsStore::open(Environment::from_process()?, Overrides::from(listen))?;
+    healthcheck::run(&settings.current(), port_given).context("not healthy")
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+/// The first line on standard output; scripts and tests read the port from it.
+fn announce(address: SocketAddr) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "listening on http://{address}")?;
+    out.flush()
+}
+
+/// Cancelled by the first SIGTERM or SIGINT; the second ends the process at once.
+fn stop_signal() -> io::Result<CancellationToken> {
+    /// What a shell reports for a process that an interrupt has ended.
+    const INTERRUPTED: i32 = 130;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        next().await;
+        told.cancel();
+        next().await;
+        std::process::exit(INTERRUPTED);
+    });
+    Ok(stop)
+}

@@ -1,0 +1,257 @@
+//! `/api/plex/config` and `/api/plex/validate`: which Plex server, and does it answer?
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use axum::Json;
+use futures_util::future::join_all;
+use serde::Serialize;
+use tokio::time::timeout;
+use url::Url;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::PlexError;
+use super::server::{PlexServer, Section};
+use super::{cache_admin, wire};
+use crate::app::AppState;
+use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
+use crate::settings::{Secret, SettingsError, normalise_server_url};
+use crate::web::error::{ApiError, ApiResult, Detail};
+
+/// For counting what a server holds while somebody waits in front of the settings page. What is
+/// not counted by then is shown as 0.
+const COUNTING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The body of both POSTs.
+#[derive(ToSchema)]
+struct Candidate {
+    url: String,
+    #[schema(value_type = String)]
+    token: Secret,
+}
+
+impl FromFields for Candidate {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self {
+            url: fields.string("url"),
+            token: Secret::new(fields.string("token")),
+        }
+    }
+}
+
+/// The stored configuration.
+#[derive(Serialize, ToSchema)]
+struct StoredConfig {
+    url: String,
+    /// In clear: the settings page shows it for editing.
+    token: String,
+    server_name: String,
+    /// Legacy: the totals are always 0 here (contract 01, section 11).
+    #[serde(flatten)]
+    totals: Totals,
+}
+
+/// The answer to a configuration that was accepted.
+#[derive(Serialize, ToSchema)]
+struct Saved {
+    status: &'static str,
+    message: &'static str,
+    server_name: String,
+    #[serde(flatten)]
+    totals: Totals,
+}
+
+/// What a server holds.
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+struct Totals {
+    total_users: u64,
+    total_movies: u64,
+    total_tv_shows: u64,
+}
+
+/// The verdict on a configuration.
+#[derive(Serialize, ToSchema)]
+struct Verdict {
+    valid: bool,
+    message: String,
+    server_name: Option<String>,
+}
+
+/// A configuration that has proved to work.
+struct Proven {
+    base_url: Url,
+    server_name: String,
+    totals: Totals,
+}
+
+/// The configured Plex server, token included.
+#[utoipa::path(get, path = "/api/plex/config", tag = "plex",
+    responses((status = 200, body = StoredConfig)))]
+async fn get_config(app: AppState) -> Json<StoredConfig> {
+    let settings = app.settings.current();
+    let form = &settings.plex_form;
+    // As in 3.3.0, half a configuration is none.
+    let configured = settings.plex.is_some();
+    let shown = |text: &str| {
+        if configured {
+            text.to_owned()
+        } else {
+            String::new()
+        }
+    };
+    Json(StoredConfig {
+        url: shown(&form.url),
+        token: shown(form.token.expose()),
+        server_name: shown(&form.server_name),
+        totals: Totals::default(),
+    })
+}
+
+/// Checks a configuration and stores it if it works.
+#[utoipa::path(post, path = "/api/plex/config", tag = "plex", request_body = Candidate,
+    responses((status = 200, body = Saved), (status = 400, body = Detail),
+        (status = 422, body = ValidationError), (status = 500, body = Detail)))]
+async fn set_config(app: AppState, JsonBody(body): JsonBody<Candidate>) -> ApiResult<Json<Saved>> {
+    let proven = prove(&app, &body).await.map_err(ApiError::bad_request)?;
+    save(&app, &proven, &body.token)
+        .await
+        .map_err(|error| ApiError::internal("Failed to save configuration", error))?;
+    Ok(Json(Saved {
+        status: "success",
+        message: "Configuration saved",
+        server_name: proven.server_name,
+        totals: proven.totals,
+    }))
+}
+
+/// Checks a configuration. Legacy: one that works is stored as well, and a failure to store it
+/// does not show (contract 01, section 13).
+#[utoipa::path(post, path = "/api/plex/validate", tag = "plex", request_body = Candidate,
+    responses((status = 200, body = Verdict), (status = 422, body = ValidationError)))]
+async fn validate(app: AppState, JsonBody(body): JsonBody<Candidate>) -> Json<Verdict> {
+    let proven = match prove(&app, &body).await {
+        Ok(proven) => proven,
+        Err(message) => {
+            return Json(Verdict {
+                valid: false,
+                message,
+                server_name: None,
+            });
+        }
+    };
+    if let Err(error) = save(&app, &proven, &body.token).await {
+        tracing::error!("The Plex configuration was not saved: {error}");
+    }
+    let Totals {
+        total_users,
+        total_movies,
+        total_tv_shows,
+    } = proven.totals;
+    let name = proven.server_name;
+    Json(Verdict {
+        valid: true,
+        message: format!(
+            "Successfully connected to {name} ({total_users} users, {total_movies} movies, \
+             {total_tv_shows} TV shows)"
+        ),
+        server_name: Some(name),
+    })
+}
+
+/// Asks the server about itself. The error is for people (contract 01, section 14).
+async fn prove(app: &AppState, candidate: &Candidate) -> Result<Proven, String> {
+    let base_url = normalise_server_url(&candidate.url).map_err(|error| error.to_string())?;
+    let token = Secret::new(candidate.token.expose().trim());
+    // Anything else can't be the value of a header (RFC 9110, 5.5), let alone a token.
+    if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) || token.expose().is_empty() {
+        return Err(PlexError::Refused.to_string());
+    }
+    let server = app.plex.server(&base_url, &token);
+    let about = server.about().await.map_err(|error| error.to_string())?;
+    let server_name = about.name.unwrap_or_else(|| "Plex Server".to_owned());
+    tracing::info!("Successfully connected to Plex server: {server_name}");
+    let totals = timeout(COUNTING_TIMEOUT, count(&server))
+        .await
+        .unwrap_or_default();
+    Ok(Proven {
+        base_url,
+        server_name,
+        totals,
+    })
+}
+
+async fn count(server: &PlexServer) -> Totals {
+    let (users, sections) = tokio::join!(server.count_accounts(), count_sections(server));
+    let total_users = users.unwrap_or_else(|error| {
+        tracing::warn!("Could not fetch user count: {error}");
+        0
+    });
+    let (total_movies, total_tv_shows) = sections.unwrap_or_else(|error| {
+        tracing::warn!("Could not fetch library sections: {error}");
+        (0, 0)
+    });
+    Totals {
+        total_users,
+        total_movies,
+        total_tv_shows,
+    }
+}
+
+/// Films and shows in all libraries; one that can't be counted counts nothing.
+async fn count_sections(server: &PlexServer) -> Result<(u64, u64), PlexError> {
+    static REPORTED: AtomicBool = AtomicBool::new(false);
+    let sections = server.sections().await?;
+    let sections = wire::read_items::<Section>(sections, "library sections", &REPORTED);
+    let counts = sections
+        .into_iter()
+        .map(|(section, _)| count_section(server, section));
+    let counts = join_all(counts).await;
+    Ok(counts
+        .into_iter()
+        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)))
+}
+
+async fn count_section(server: &PlexServer, section: Section) -> (u64, u64) {
+    let (Some(key), Some(kind)) = (section.key, section.kind) else {
+        return (0, 0);
+    };
+    let what = match kind.as_str() {
+        "movie" => "movie",
+        "show" => "TV show",
+        _ => return (0, 0),
+    };
+    let count = server.count_items(&key).await.unwrap_or_else(|error| {
+        tracing::warn!("Could not fetch {what} count for section {key}: {error}");
+        0
+    });
+    if what == "movie" {
+        (count, 0)
+    } else {
+        (0, count)
+    }
+}
+
+/// Stores a configuration that works, and lets the caches try it at once.
+async fn save(app: &AppState, proven: &Proven, token: &Secret) -> Result<(), SettingsError> {
+    let url = proven.base_url.as_str().trim_end_matches('/').to_owned();
+    let token = token.expose().trim().to_owned();
+    let name = proven.server_name.clone();
+    let change = move |plex: &mut serde_json::Map<String, serde_json::Value>| {
+        plex.insert("server_url".to_owned(), url.into());
+        plex.insert("server_token".to_owned(), token.into());
+        plex.insert("server_name".to_owned(), name.into());
+    };
+    app.settings.save_section("plex", change).await?;
+    cache_admin::adopt_server(&app.settings.current());
+    cache_admin::forgive_failures();
+    Ok(())
+}
+
+/// The routes of this file.
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(get_config, set_config))
+        .routes(routes!(validate))
+}

@@ -1,0 +1,346 @@
+//! The client of a Plex Media Server: one method per endpoint, one way to call them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::redirect;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use url::{Host, Url};
+
+use super::error::PlexError;
+use super::wire::{self, Envelope, RawItem};
+use crate::settings::{PlexClientSettings, Secret};
+
+/// Calls to one server at a time; more make a busy server slower, not faster.
+const SLOTS: usize = 4;
+/// The largest answer that is read, after decompression.
+const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Plex closes idle connections after about 20 s; ours go first, so that no request meets one
+/// that is being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What all Plex servers are called with: pooled connections and the slots of each server.
+#[derive(Debug)]
+pub struct PlexClient {
+    verifying: reqwest::Client,
+    trusting: reqwest::Client,
+    settings: PlexClientSettings,
+    slots: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+/// One Plex server: an address and the token for it.
+#[derive(Debug)]
+pub struct PlexServer {
+    http: reqwest::Client,
+    base: Url,
+    token: Secret,
+    timeout: Duration,
+    slots: Arc<Semaphore>,
+}
+
+/// `GET /`: the server about itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct About {
+    /// The name its owner gave it.
+    #[serde(rename = "friendlyName", deserialize_with = "wire::text")]
+    pub name: Option<String>,
+}
+
+/// A library of the server.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Section {
+    /// Identifies it in paths.
+    #[serde(deserialize_with = "wire::text")]
+    pub key: Option<String>,
+    /// `movie`, `show`, `artist`, `photo`.
+    #[serde(rename = "type", deserialize_with = "wire::text")]
+    pub kind: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Activities {
+    #[serde(rename = "Activity", deserialize_with = "wire::items")]
+    items: Vec<RawItem>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    #[serde(rename = "Metadata", deserialize_with = "wire::items")]
+    items: Vec<RawItem>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Directories {
+    #[serde(rename = "Directory", deserialize_with = "wire::items")]
+    items: Vec<RawItem>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Accounts {
+    #[serde(rename = "Account", deserialize_with = "wire::count")]
+    count: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Size {
+    #[serde(rename = "totalSize", deserialize_with = "wire::number")]
+    total: Option<f64>,
+}
+
+impl PlexClient {
+    /// Builds the connection pools.
+    ///
+    /// # Errors
+    /// When the TLS library can't be set up at all. A system without any CA certificates is no
+    /// such case: plain HTTP and private addresses work there, public HTTPS is refused.
+    pub fn new(settings: PlexClientSettings) -> Result<Self, reqwest::Error> {
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("Komandorr/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .redirect(redirect::Policy::none())
+        };
+        let verifying = match builder().build() {
+            Ok(client) => client,
+            Err(_no_certificates) => {
+                tracing::warn!(
+                    "No CA certificates found on this system (package ca-certificates): \
+                     HTTPS to public names will be refused"
+                );
+                builder().tls_certs_only([]).build()?
+            }
+        };
+        let trusting = builder().tls_danger_accept_invalid_certs(true).build()?;
+        Ok(Self {
+            verifying,
+            trusting,
+            settings,
+            slots: Mutex::default(),
+        })
+    }
+
+    /// The server at `base` (normalised, see [`crate::settings::normalise_server_url`]), called
+    /// with `token`. Whoever calls the same address shares its slots.
+    pub fn server(&self, base: &Url, token: &Secret) -> PlexServer {
+        let verify = self
+            .settings
+            .tls_verify
+            .unwrap_or_else(|| !is_private(base));
+        PlexServer {
+            http: if verify {
+                &self.verifying
+            } else {
+                &self.trusting
+            }
+            .clone(),
+            base: base.clone(),
+            token: token.clone(),
+            timeout: self.settings.timeout,
+            slots: self.slots_of(base),
+        }
+    }
+
+    fn slots_of(&self, base: &Url) -> Arc<Semaphore> {
+        let mut all = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        // Bounded by the calls that run: an address nobody calls at the moment is dropped.
+        all.retain(|_, slots| slots.strong_count() > 0);
+        if let Some(slots) = all.get(base.as_str()).and_then(Weak::upgrade) {
+            return slots;
+        }
+        let slots = Arc::new(Semaphore::new(SLOTS));
+        all.insert(base.as_str().to_owned(), Arc::downgrade(&slots));
+        slots
+    }
+}
+
+impl PlexServer {
+    /// `GET /`: works with a valid token only, so it proves address and token.
+    pub async fn about(&self) -> Result<About, PlexError> {
+        self.get("/", &[]).await
+    }
+
+    /// `GET /activities`: scans, downloads, maintenance.
+    pub async fn activities(&self) -> Result<Vec<RawItem>, PlexError> {
+        Ok(self.get::<Activities>("/activities", &[]).await?.items)
+    }
+
+    /// `GET /status/sessions`: what is being played.
+    pub async fn sessions(&self) -> Result<Vec<RawItem>, PlexError> {
+        Ok(self.get::<Metadata>("/status/sessions", &[]).await?.items)
+    }
+
+    /// `GET /accounts`: the number of accounts, the local one (id 0) included.
+    pub async fn count_accounts(&self) -> Result<u64, PlexError> {
+        Ok(self.get::<Accounts>("/accounts", &[]).await?.count)
+    }
+
+    /// `GET /library/sections`: the libraries.
+    pub(super) async fn sections(&self) -> Result<Vec<RawItem>, PlexError> {
+        Ok(self
+            .get::<Directories>("/library/sections", &[])
+            .await?
+            .items)
+    }
+
+    /// The number of films or shows in a library, without fetching any of them.
+    pub async fn count_items(&self, section_key: &str) -> Result<u64, PlexError> {
+        let paging = [
+            ("X-Plex-Container-Start", "0"),
+            ("X-Plex-Container-Size", "0"),
+        ];
+        let path = format!("/library/sections/{section_key}/all");
+        let size: Size = self.get(&path, &paging).await?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count of items is far below 2^53; `as` saturates on anything odd"
+        )]
+        Ok(size.total.unwrap_or_default() as u64)
+    }
+
+    /// One call: waits for a slot, sends the token in a header, reads a bounded JSON answer, all
+    /// within one deadline.
+    async fn get<T>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, PlexError>
+    where
+        T: DeserializeOwned + Default,
+    {
+        let body = timeout(self.timeout, self.fetch(path, query))
+            .await
+            .map_err(|_elapsed| PlexError::Timeout)??;
+        let envelope: Envelope<T> =
+            serde_json::from_slice(&body).map_err(|_not_json| PlexError::NotPlex)?;
+        Ok(envelope.container.unwrap_or_default())
+    }
+
+    async fn fetch(&self, path: &str, query: &[(&str, &str)]) -> Result<Bytes, PlexError> {
+        let _slot = self.slots.acquire().await;
+        let mut url = self.base.clone();
+        // A server behind a reverse proxy may live below a path of its own.
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut response = self
+            .http
+            .get(url)
+            .header("X-Plex-Token", self.token.expose())
+            .header("Accept", "application/json")
+            .send()
+            .await
+            .map_err(|error| PlexError::from_reqwest(&error))?;
+        match response.status().as_u16() {
+            200..=299 => {}
+            401 | 498 => return Err(PlexError::Refused),
+            status => {
+                let retry_after = retry_after(&response);
+                return Err(PlexError::Status {
+                    status,
+                    retry_after,
+                });
+            }
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| PlexError::from_reqwest(&error))?
+        {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                return Err(PlexError::TooLarge {
+                    limit: LARGEST_ANSWER,
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+}
+
+/// `Retry-After` in seconds (RFC 9110, 10.2.3); its date form is not used by Plex.
+fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    let value = response.headers().get(reqwest::header::RETRY_AFTER)?;
+    value
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
+}
+
+/// Whether a server's certificate can't match the name it is addressed by: a private, loopback,
+/// link-local or shared (RFC 6598) address, a name without a dot, or one under a suffix that is
+/// reserved for private use. Plex's certificates are made out to `*.plex.direct` names.
+fn is_private(url: &Url) -> bool {
+    const PRIVATE_SUFFIXES: [&str; 5] = [".local", ".lan", ".home.arpa", ".internal", ".localhost"];
+    match url.host() {
+        Some(Host::Ipv4(ip)) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_loopback()
+                || ip.is_private()
+                || ip.is_link_local()
+                || (a == 100 && (64..128).contains(&b))
+        }
+        Some(Host::Ipv6(ip)) => {
+            ip.to_ipv4_mapped()
+                .is_some_and(|ip| ip.is_private() || ip.is_loopback())
+                || ip.is_loopback()
+                || ip.is_unicast_link_local()
+                || ip.is_unique_local()
+        }
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            !name.contains('.') || PRIVATE_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+        }
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_go_unverified_for_private_hosts_only() {
+        for private in [
+            "https://192.168.1.5:32400",
+            "https://10.0.0.1",
+            "https://127.0.0.1",
+            "https://169.254.3.4",
+            "https://100.100.1.1",
+            "https://[fd00::1]",
+            "https://[::1]",
+            "https://[fe80::1]",
+            "https://[::ffff:10.0.0.1]",
+            "https://plex:32400",
+            "https://nas.local",
+            "https://plex.home.arpa",
+        ] {
+            assert!(is_private(&Url::parse(private).unwrap()), "{private}");
+        }
+        for public in [
+            "https://plex.example.org",
+            "https://8.8.8.8",
+            "https://100.128.0.1",
+            "https://172.32.0.1",
+            "https://[2001:db8::1]",
+            "https://local.example",
+        ] {
+            assert!(!is_private(&Url::parse(public).unwrap()), "{public}");
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! One snapshot out of defaults, environment, `config.json` and command line.
+//!
+//! In `config.json` a key that is present wins even when empty, `null` counts as absent, and a
+//! value of the wrong type is replaced by the next source with a warning. The `auth` section is
+//! the exception: what can't be understood there must not end up as "no log-in".
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use serde_json::Value;
+use tracing::Level;
+
+use super::env::parse_flag;
+use super::file::{ConfigFileError, Document};
+use super::{
+    AuthSettings, CacheSettings, Environment, LogSettings, Overrides, PlexClientSettings, PlexForm,
+    PlexTarget, RedisSettings, Secret, Settings, SettingsError, normalise_server_url,
+};
+
+const PORT: &str = "a port number, 0 to 65535";
+/// A stream that ended five minutes ago must not look alive, whatever `CACHE_MAX_STALE` says; the
+/// frontend does not show staleness.
+pub(super) const LIVE_DATA_MAX_STALE: Duration = Duration::from_secs(300);
+
+/// `<data dir>` before `config.json` is known: it can't be moved from within.
+pub(super) fn data_dir(env: &Environment, overrides: &Overrides) -> PathBuf {
+    overrides
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| env.text("DATA_DIR").into())
+}
+
+/// Merges all sources. `previous` is the snapshot to be replaced.
+///
+/// # Errors
+/// A variable with a meaningless value, or an `auth` section that can't be understood.
+pub(super) fn merge(
+    env: &Environment,
+    overrides: &Overrides,
+    document: &Document,
+    path: &Path,
+    previous: Option<&Settings>,
+) -> Result<Settings, SettingsError> {
+    let mut sources = Sources {
+        env,
+        document,
+        warnings: Vec::new(),
+    };
+    let plex_form = PlexForm {
+        url: sources.text("plex", "server_url", "PLEX_SERVER_URL"),
+        token: Secret::new(sources.text("plex", "server_token", "PLEX_SERVER_TOKEN")),
+        server_name: sources.text("plex", "server_name", "PLEX_SERVER_NAME"),
+    };
+    let plex = sources.plex(&plex_form);
+    let (timezone, process_timezone) = sources.zones();
+    let log = LogSettings {
+        level: sources.level(),
+        enable_file: sources.log_to_file()?,
+        file: log_file(env, overrides),
+        show_timestamp_console: env.flag("LOG_SHOW_TIMESTAMP_CONSOLE")?,
+        show_location_file: env.flag("LOG_SHOW_LOCATION_FILE")?,
+    };
+    let cors_origins = sources.cors_origins();
+    Ok(Settings {
+        host: match overrides.host {
+            Some(host) => host,
+            None => env.parsed("HOST", "an IP address, such as 0.0.0.0 or ::")?,
+        },
+        port: match overrides.port {
+            Some(port) => port,
+            None if env.get("APP_PORT").is_some() => env.parsed("APP_PORT", PORT)?,
+            None => env.parsed("PORT", PORT)?,
+        },
+        debug: env.flag("DEBUG")?,
+        data_dir: data_dir(env, overrides),
+        frontend_dir: overrides
+            .frontend_dir
+            .clone()
+            .unwrap_or_else(|| env.text("FRONTEND_DIR").into()),
+        log,
+        timezone,
+        process_timezone,
+        cors_origins,
+        auth: auth(env, document, path)?,
+        plex_revision: revision(previous, plex.as_ref()),
+        plex_form,
+        plex,
+        plex_client: PlexClientSettings {
+            timeout: env.positive_seconds("PLEX_TIMEOUT")?,
+            tls_verify: env.optional_flag("PLEX_TLS_VERIFY")?,
+        },
+        cache: cache(env)?,
+        redis: redis(env)?,
+        warnings: sources.warnings,
+    })
+}
+
+fn revision(previous: Option<&Settings>, plex: Option<&PlexTarget>) -> u64 {
+    previous.map_or(1, |previous| {
+        previous.plex_revision + u64::from(previous.plex.as_ref() != plex)
+    })
+}
+
+fn cache(env: &Environment) -> Result<CacheSettings, SettingsError> {
+    Ok(CacheSettings {
+        activities_ttl: env.seconds("CACHE_ACTIVITIES_TTL")?,
+        watch_history_ttl: env.seconds("CACHE_WATCH_HISTORY_TTL")?,
+        library_ttl: env.seconds("CACHE_LIBRARY_TTL")?,
+        sessions_ttl: env.seconds("CACHE_SESSIONS_TTL")?,
+        stats_ttl: env.seconds("CACHE_STATS_TTL")?,
+        stats_live_ttl: env.seconds("CACHE_STATS_LIVE_TTL")?,
+        recent_media_ttl: env.seconds("CACHE_RECENT_MEDIA_TTL")?,
+        stats_refresh_interval: env.positive_seconds("STATS_REFRESH_INTERVAL")?,
+        max_stale: env.seconds("CACHE_MAX_STALE")?,
+        max_wait: env.seconds("CACHE_MAX_WAIT")?,
+    })
+}
+
+fn redis(env: &Environment) -> Result<RedisSettings, SettingsError> {
+    Ok(RedisSettings {
+        enabled: env.flag("REDIS_ENABLED")?,
+        host: env.text("REDIS_HOST").to_owned(),
+        port: env.parsed("REDIS_PORT", PORT)?,
+        db: env.parsed("REDIS_DB", "the number of a database, 0 or more")?,
+        password: Secret::new(env.text("REDIS_PASSWORD")),
+    })
+}
+
+/// Below the working directory as in 3.3.0, or in the data directory where that was moved.
+fn log_file(env: &Environment, overrides: &Overrides) -> PathBuf {
+    let moved = overrides.data_dir.is_some() || env.get("DATA_DIR").is_some();
+    match env.get("LOG_FILE") {
+        Some(path) => path.into(),
+        None if moved => data_dir(env, overrides).join("logs/komandorr.log"),
+        None => env.text("LOG_FILE").into(),
+    }
+}
+
+fn auth(
+    env: &Environment,
+    document: &Document,
+    path: &Path,
+) -> Result<AuthSettings, SettingsError> {
+    let refused = |key: &str, expected: &str| {
+        let why = format!("auth{key}: expected {expected}; refusing to run without log-in");
+        SettingsError::File(ConfigFileError::Content {
+            path: path.display().to_string(),
+            why,
+        })
+    };
+    let section = match document.get("auth") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(section)) => Some(section),
+        Some(_) => return Err(refused("", "an object")),
+    };
+    let value = |key: &str| section.and_then(|s| s.get(key)).filter(|v| !v.is_null());
+    let text = |key: &'static str, name| match value(key) {
+        None => Ok(env.text(name).to_owned()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(_) => Err(refused(&format!(".{key}"), "a string")),
+    };
+    Ok(AuthSettings {
+        enabled: match value("enabled") {
+            None => env.flag("ENABLE_AUTH")?,
+            Some(value) => flag(value).ok_or_else(|| refused(".enabled", "true or false"))?,
+        },
+        username: text("username", "AUTH_USERNAME")?,
+        password: Secret::new(text("password", "AUTH_PASSWORD")?),
+    })
+}
+
+fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(flag) => Some(*flag),
+        Value::String(text) => parse_flag(text),
+        _ => None,
+    }
+}
+
+/// The sources of a value whose oddities are worth a warning and no more.
+struct Sources<'a> {
+    env: &'a Environment,
+    document: &'a Document,
+    warnings: Vec<String>,
+}
+
+impl Sources<'_> {
+    fn stored(&mut self, section: &str, key: &str) -> Option<Value> {
+        let section_value = self
+            .document
+            .get(section)
+            .filter(|value| !value.is_null())?;
+        if !section_value.is_object() {
+            let warning = format!("config.json: {section} is not an object and is ignored");
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+        section_value
+            .get(key)
+            .filter(|value| !value.is_null())
+            .cloned()
+    }
+
+    fn text(&mut self, section: &str, key: &str, name: &'static str) -> String {
+        match self.stored(section, key) {
+            Some(Value::String(text)) => return text,
+            Some(_) => self.warn(format!(
+                "config.json: {section}.{key} is not a string and is ignored"
+            )),
+            None => {}
+        }
+        self.env.text(name).to_owned()
+    }
+
+    fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
+    fn plex(&mut self, form: &PlexForm) -> Option<PlexTarget> {
+        if form.url.trim().is_empty() || form.token.expose().trim().is_empty() {
+            return None;
+        }
+        // Header values are ASCII without control characters; such a token can't be sent.
+        if !form
+            .token
+            .expose()
+            .trim()
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic())
+        {
+            self.warn("The Plex token has characters that no token has: Plex is not used".into());
+            return None;
+        }
+        match normalise_server_url(&form.url) {
+            Ok(base_url) => {
+                let token = Secret::new(form.token.expose().trim());
+                Some(PlexTarget { base_url, token })
+            }
+            Err(error) => {
+                self.warn(format!(
+                    "The address of the Plex server can't be used: {error}"
+                ));
+                None
+            }
+        }
+    }
+
+    /// The dashboard's zone and the process's. The frontend breaks on a name that is none.
+    fn zones(&mut self) -> (Tz, Option<Tz>) {
+        let named = self.env.get("TZ");
+        let process = named.map(|name| self.zone(name, "TZ").unwrap_or(Tz::UTC));
+        let stored = match self.stored("general", "timezone") {
+            Some(Value::String(name)) => self.zone(&name, "general.timezone"),
+            Some(_) => {
+                self.warn("config.json: general.timezone is not a string and is ignored".into());
+                None
+            }
+            None => None,
+        };
+        (stored.or(process).unwrap_or(Tz::UTC), process)
+    }
+
+    fn zone(&mut self, name: &str, source: &str) -> Option<Tz> {
+        let zone = name.trim_start_matches(':').parse().ok();
+        if zone.is_none() {
+            self.warn(format!(
+                "{source}: {name:?} is not the IANA name of a time zone"
+            ));
+        }
+        zone
+    }
+
+    fn level(&mut self) -> Level {
+        let text = self.text("logging", "level", "LOG_LEVEL");
+        match text.trim().to_ascii_uppercase().as_str() {
+            "DEBUG" => Level::DEBUG,
+            "INFO" => Level::INFO,
+            "WARNING" | "WARN" => Level::WARN,
+            // Python knows one level more; we have nothing above an error.
+            "ERROR" | "CRITICAL" | "FATAL" => Level::ERROR,
+            _ => {
+                self.warn(format!("Log level {text:?} is not known; INFO is used"));
+                Level::INFO
+            }
+        }
+    }
+
+    fn log_to_file(&mut self) -> Result<bool, SettingsError> {
+        let stored = self.stored("logging", "enable_file");
+        if let Some(value) = stored {
+            if let Some(flag) = flag(&value) {
+                return Ok(flag);
+            }
+            self.warn("config.json: logging.enable_file is not true or false".into());
+        }
+        self.env.flag("LOG_ENABLE_FILE")
+    }
+
+    fn cors_origins(&mut self) -> Vec<String> {
+        let mut origins = Vec::new();
+        for origin in self.env.text("CORS_ORIGINS").split(',').map(str::trim) {
+            let is_origin =
+                origin == "*" || url::Url::parse(origin).is_ok_and(|url| url.origin().is_tuple());
+            if is_origin {
+                origins.push(origin.trim_end_matches('/').to_owned());
+            } else if !origin.is_empty() {
+                self.warn(format!(
+                    "CORS_ORIGINS: {origin:?} is not an origin and is ignored"
+                ));
+            }
+        }
+        origins
+    }
+}
+
+impl CacheSettings {
+    /// The longest age of activities and sessions that may still be served.
+    pub fn live_max_stale(&self) -> Duration {
+        self.max_stale.min(LIVE_DATA_MAX_STALE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn merged(env: &[(&str, &str)], document: &Value) -> Result<Settings, SettingsError> {
+        let env = Environment::from_pairs(env.iter().copied());
+        let document = document.as_object().unwrap();
+        merge(
+            &env,
+            &Overrides::default(),
+            document,
+            Path::new("config.json"),
+            None,
+        )
+    }
+
+    #[test]
+    fn nothing_given_means_the_documented_defaults() {
+        let settings = merged(&[], &json!({})).unwrap();
+        assert_eq!(
+            (settings.host.to_string().as_str(), settings.port),
+            ("0.0.0.0", 8000)
+        );
+        assert_eq!(settings.cors_origins, ["http://localhost:3000"]);
+        assert!(!settings.auth.enabled);
+        assert_eq!(settings.plex, None);
+        assert_eq!(settings.plex_form.server_name, "Plex Server");
+        assert_eq!(settings.cache.activities_ttl, Duration::from_secs(5));
+        assert_eq!(settings.cache.live_max_stale(), Duration::from_secs(300));
+        assert_eq!(settings.log.file, Path::new("logs/komandorr.log"));
+        assert_eq!(settings.process_timezone, None);
+        assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+    }
+
+    #[test]
+    fn the_file_wins_over_the_environment_and_the_environment_over_defaults() {
+        let env = [
+            ("PLEX_SERVER_URL", "http://env"),
+            ("PLEX_SERVER_TOKEN", "env"),
+            ("TZ", "Asia/Tokyo"),
+        ];
+        let settings = merged(
+            &env,
+            &json!({"plex": {"server_url": "http://file/", "server_token": null}}),
+        )
+        .unwrap();
+        let plex = settings.plex.unwrap();
+        assert_eq!(plex.base_url.as_str(), "http://file/");
+        assert_eq!(plex.token.expose(), "env", "null is absent");
+        assert_eq!(settings.timezone, Tz::Asia__Tokyo);
+        let emptied = merged(&env, &json!({"plex": {"server_url": ""}})).unwrap();
+        assert_eq!(emptied.plex, None, "an empty value is present");
+    }
+
+    #[test]
+    fn app_port_wins_over_port_and_the_command_line_over_both() {
+        let env = [("PORT", "1"), ("APP_PORT", "2")];
+        assert_eq!(merged(&env, &json!({})).unwrap().port, 2);
+        let env = Environment::from_pairs(env);
+        let overrides = Overrides {
+            port: Some(3),
+            data_dir: Some("d".into()),
+            ..Overrides::default()
+        };
+        let settings = merge(&env, &overrides, &Document::new(), Path::new("c"), None).unwrap();
+        assert_eq!(settings.port, 3);
+        assert_eq!(settings.log.file, Path::new("d/logs/komandorr.log"));
+    }
+
+    #[test]
+    fn wrong_types_are_replaced_with_a_warning() {
+        let settings = merged(
+            &[("TZ", "Mars/X")],
+            &json!({"plex": [], "general": {"timezone": "bogus"},
+                    "logging": {"level": "loud", "enable_file": "false"}}),
+        )
+        .unwrap();
+        assert_eq!(settings.timezone, Tz::UTC);
+        assert_eq!(settings.log.level, Level::INFO);
+        assert!(!settings.log.enable_file, "text booleans are parsed");
+        assert_eq!(settings.warnings.len(), 4, "{:?}", settings.warnings);
+    }
+
+    #[test]
+    fn an_auth_section_that_is_not_understood_stops_the_start() {
+        for (auth, place) in [
+            (json!([]), "auth: expected an object"),
+            (
+                json!({"enabled": "maybe"}),
+                "auth.enabled: expected true or false",
+            ),
+            (json!({"password": 5}), "auth.password: expected a string"),
+        ] {
+            let error = merged(&[], &json!({"auth": auth})).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("config.json: {place}")),
+                "{error}"
+            );
+        }
+        let on = merged(&[], &json!({"auth": {"enabled": "true"}})).unwrap();
+        assert!(on.auth.enabled);
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_a_warning_without_the_token() {
+        let env = [("PLEX_SERVER_URL", "plex"), ("PLEX_SERVER_TOKEN", "geheim")];
+        let settings = merged(&env, &json!({})).unwrap();
+        assert_eq!(settings.plex, None);
+        assert!(settings.warnings[0].contains("missing an 'http://'"));
+        assert!(!format!("{settings:?}").contains("geheim"));
+    }
+
+    #[test]
+    fn the_revision_rises_with_address_or_token_and_with_nothing_else() {
+        let env = Environment::default();
+        let with = |plex: Value, previous: Option<&Settings>| {
+            let document = json!({ "plex": plex });
+            let document = document.as_object().unwrap();
+            merge(
+                &env,
+                &Overrides::default(),
+                document,
+                Path::new("c"),
+                previous,
+            )
+            .unwrap()
+        };
+        let a = json!({"server_url": "http://a", "server_token": "1", "server_name": "A"});
+        let renamed = json!({"server_url": "http://a/", "server_token": "1", "server_name": "B"});
+        let other_token = json!({"server_url": "http://a", "server_token": "2"});
+        let first = with(a.clone(), None);
+        assert_eq!(
+            with(renamed, Some(&first)).plex_revision,
+            first.plex_revision
+        );
+        let second = with(other_token, Some(&first));
+        assert!(second.plex_revision > first.plex_revision);
+        let none = with(json!({}), Some(&second));
+        assert!(none.plex_revision > second.plex_revision);
+        assert!(
+            with(a, Some(&none)).plex_revision > none.plex_revision,
+            "never reused"
+        );
+    }
+}

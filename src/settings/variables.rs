@@ -1,0 +1,279 @@
+//! The table of environment variables: what `--help` and `.env.example` say, and the only names
+//! that may be read.
+
+use std::fmt::Write as _;
+
+/// One environment variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its exact name.
+    pub name: &'static str,
+    /// The value in force when it is unset or empty; empty where there is none.
+    pub default: &'static str,
+    /// What it does, in one line.
+    pub meaning: &'static str,
+    /// Its value must not be shown.
+    pub secret: bool,
+}
+
+/// Variables that belong together, with a heading.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// The heading.
+    pub title: &'static str,
+    /// The variables, in the order in which they are shown.
+    pub variables: &'static [Variable],
+}
+
+const fn var(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable {
+        name,
+        default,
+        meaning,
+        secret: false,
+    }
+}
+
+const fn secret(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable {
+        name,
+        default,
+        meaning,
+        secret: true,
+    }
+}
+
+/// Every variable that this program reads.
+pub const GROUPS: &[Group] = &[
+    Group {
+        title: "Server",
+        variables: &[
+            var("HOST", "0.0.0.0", "address to listen on"),
+            var("PORT", "8000", "port to listen on; 0 = any free one"),
+            var("APP_PORT", "", "wins over PORT, as in the published image"),
+            var(
+                "DATA_DIR",
+                "data",
+                "directory of config.json, komandorr.db and icons",
+            ),
+            var(
+                "FRONTEND_DIR",
+                "frontend/dist",
+                "directory of the built frontend",
+            ),
+            var(
+                "CORS_ORIGINS",
+                "http://localhost:3000",
+                "origins allowed to call the API, separated by commas",
+            ),
+            var(
+                "TZ",
+                "UTC",
+                "time zone (IANA name) of timestamps and, unless config.json has one, of the dashboard",
+            ),
+            var("DEBUG", "false", "named in the log at start, nothing else"),
+        ],
+    },
+    Group {
+        title: "Log-in (config.json: auth)",
+        variables: &[
+            var("ENABLE_AUTH", "false", "ask for user name and password"),
+            var("AUTH_USERNAME", "admin", "user name"),
+            secret("AUTH_PASSWORD", "admin", "password"),
+        ],
+    },
+    Group {
+        title: "Plex (config.json: plex)",
+        variables: &[
+            var(
+                "PLEX_SERVER_URL",
+                "",
+                "address of the Plex server, such as http://192.168.1.10:32400",
+            ),
+            secret(
+                "PLEX_SERVER_TOKEN",
+                "",
+                "X-Plex-Token of the server's owner",
+            ),
+            var("PLEX_SERVER_NAME", "Plex Server", "name shown for it"),
+            var(
+                "PLEX_TIMEOUT",
+                "10",
+                "seconds that one call may take in all",
+            ),
+            var(
+                "PLEX_TLS_VERIFY",
+                "",
+                "check its certificate: true or false; unset = except for private addresses and names",
+            ),
+        ],
+    },
+    Group {
+        title: "Cache (seconds, fractions allowed; a TTL of 0 switches caching off)",
+        variables: &[
+            var(
+                "CACHE_ACTIVITIES_TTL",
+                "5",
+                "age below which activities are fresh",
+            ),
+            var(
+                "CACHE_WATCH_HISTORY_TTL",
+                "300",
+                "the same for the watch history",
+            ),
+            var(
+                "CACHE_LIBRARY_TTL",
+                "300",
+                "the same for the list of libraries",
+            ),
+            var("CACHE_SESSIONS_TTL", "10", "the same for sessions"),
+            var("CACHE_STATS_TTL", "60", "the same for statistics"),
+            var("CACHE_STATS_LIVE_TTL", "30", "the same for live statistics"),
+            var(
+                "CACHE_RECENT_MEDIA_TTL",
+                "300",
+                "the same for recently added media",
+            ),
+            var(
+                "STATS_REFRESH_INTERVAL",
+                "60",
+                "time between two runs of the statistics refresher",
+            ),
+            var(
+                "CACHE_MAX_STALE",
+                "3600",
+                "age up to which an old value is served while Plex fails; activities and sessions: 300 at most",
+            ),
+            var(
+                "CACHE_MAX_WAIT",
+                "2",
+                "longest wait for a slow Plex while an old value could be served",
+            ),
+        ],
+    },
+    Group {
+        title: "Log (config.json: logging)",
+        variables: &[
+            var(
+                "LOG_LEVEL",
+                "INFO",
+                "DEBUG, INFO, WARNING, ERROR or CRITICAL",
+            ),
+            var(
+                "LOG_ENABLE_FILE",
+                "true",
+                "write a log file beside the console",
+            ),
+            var(
+                "LOG_FILE",
+                "logs/komandorr.log",
+                "its path; with DATA_DIR set, unset means logs/komandorr.log in there",
+            ),
+            var(
+                "LOG_SHOW_TIMESTAMP_CONSOLE",
+                "false",
+                "write the time on the console too",
+            ),
+            var(
+                "LOG_SHOW_LOCATION_FILE",
+                "true",
+                "write the place in the program into the file",
+            ),
+        ],
+    },
+    Group {
+        title: "Redis (read and checked; this version keeps its caches in memory)",
+        variables: &[
+            var("REDIS_ENABLED", "false", "share caches through Redis"),
+            var("REDIS_HOST", "localhost", "its host"),
+            var("REDIS_PORT", "6379", "its port"),
+            var("REDIS_DB", "0", "number of its database"),
+            secret("REDIS_PASSWORD", "", "its password"),
+        ],
+    },
+];
+
+/// The table entry of `name`.
+pub fn find(name: &str) -> Option<&'static Variable> {
+    GROUPS
+        .iter()
+        .flat_map(|group| group.variables)
+        .find(|variable| variable.name == name)
+}
+
+/// The table for `--help`.
+pub fn help_text() -> String {
+    let mut text =
+        String::from("Environment variables (also read from .env; config.json wins over them):\n");
+    for group in GROUPS {
+        let _ = write!(text, "\n{}:\n", group.title);
+        for Variable {
+            name,
+            default,
+            meaning,
+            ..
+        } in group.variables
+        {
+            let default = if default.is_empty() { "unset" } else { default };
+            let _ = writeln!(text, "  {name:<27} {meaning} [{default}]");
+        }
+    }
+    text
+}
+
+/// The content of `.env.example`: every variable, commented out, with its default.
+pub fn example_file() -> String {
+    let mut text = String::from(
+        "# Settings of Komandorr. Copy this file to .env and remove the `#` of what you change.\n\
+         # A variable that is unset or empty has the value shown. What the settings page saves\n\
+         # (config.json in the data directory) wins over this file.\n",
+    );
+    for group in GROUPS {
+        let _ = write!(text, "\n## {}\n", group.title);
+        for Variable {
+            name,
+            default,
+            meaning,
+            ..
+        } in group.variables
+        {
+            let _ = write!(text, "# {meaning}\n#{name}={default}\n");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// After a change of the table: `komandorr env-example > .env.example`.
+    #[test]
+    fn the_example_file_is_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example");
+        let checked_in = std::fs::read_to_string(path).unwrap();
+        assert!(
+            checked_in == example_file(),
+            ".env.example differs from settings/variables.rs; write it anew with \
+             `cargo run -- env-example > .env.example`"
+        );
+    }
+
+    #[test]
+    fn the_example_file_sets_nothing_by_itself() {
+        let pairs: Vec<_> = dotenvy::from_read_iter(example_file().as_bytes()).collect();
+        assert!(pairs.is_empty(), "{pairs:?}");
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: Vec<_> = GROUPS
+            .iter()
+            .flat_map(|group| group.variables)
+            .map(|v| v.name)
+            .collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    }
+}

@@ -1,0 +1,88 @@
+//! [`ApiError`]: what goes wrong in a handler, as the client sees it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The result of a handler.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+/// The body of every error but 422: the frontend shows `detail`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Detail {
+    /// For people; a string in every case (contract 09, section 1.2).
+    pub detail: String,
+}
+
+/// A status and a text for the client, and perhaps a cause for the log.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    detail: String,
+    cause: Option<Cause>,
+}
+
+/// The cause of a 500. It travels in the response's extensions to the one place that logs it,
+/// where the id of the request is known.
+#[derive(Clone, Debug)]
+pub(super) struct Cause(pub(super) Arc<str>);
+
+impl ApiError {
+    /// Status 400: the request can't be fulfilled as it is.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::of(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// Status 401, never with `WWW-Authenticate`, which would open the browser's own prompt over the
+    /// frontend's log-in page.
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::of(StatusCode::UNAUTHORIZED, detail)
+    }
+
+    /// Status 404 with FastAPI's text.
+    pub fn not_found() -> Self {
+        Self::of(StatusCode::NOT_FOUND, "Not Found")
+    }
+
+    /// Status 405 with FastAPI's text.
+    pub fn method_not_allowed() -> Self {
+        Self::of(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+    }
+
+    /// Status 500: our own fault. `cause` is logged, `detail` is sent.
+    pub fn internal(detail: impl Into<String>, cause: impl std::fmt::Display) -> Self {
+        let cause = Some(Cause(cause.to_string().into()));
+        Self {
+            cause,
+            ..Self::of(StatusCode::INTERNAL_SERVER_ERROR, detail)
+        }
+    }
+
+    fn of(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            cause: None,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (
+            self.status,
+            Json(Detail {
+                detail: self.detail,
+            }),
+        )
+            .into_response();
+        if let Some(cause) = self.cause {
+            response.extensions_mut().insert(cause);
+        }
+        response
+    }
+}

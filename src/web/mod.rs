@@ -1,0 +1,146 @@
+//! What is common to all HTTP: the router, its layers, and what answers when no route does.
+
+mod assets;
+mod auth;
+pub mod error;
+mod health;
+mod requests;
+pub mod serve;
+
+use std::any::Any;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use self::error::ApiError;
+use crate::app::AppState;
+use crate::plex;
+
+/// The largest request body. Nothing that is posted here comes near it.
+const LARGEST_BODY: usize = 1024 * 1024;
+/// For a request in all, its body included. Longer than any chain of upstream calls may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(OpenApi)]
+#[openapi(info(title = "Komandorr Dashboard API", version = env!("CARGO_PKG_VERSION")))]
+struct Description;
+
+/// The whole application.
+pub fn router(app: AppState) -> Router {
+    let (routes, description) = OpenApiRouter::with_openapi(Description::openapi())
+        .merge(auth::router())
+        .merge(health::router())
+        .merge(plex::router())
+        .split_for_parts();
+    let cors = cors(&app.settings.current().cors_origins);
+    routes
+        .route(
+            "/openapi.json",
+            get(async move || Json(description.clone())),
+        )
+        .fallback(assets::fallback)
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            REQUEST_TIMEOUT,
+        ))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::require))
+        // Outside of the log-in: a browser sends no credentials with its preliminary question.
+        .layer(cors)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(requests::log))
+        .with_state(app)
+}
+
+/// Both spellings of an API path are answered: with and without a slash at the end.
+pub(crate) fn without_final_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    let path = uri.path();
+    let shorter = path
+        .strip_suffix('/')
+        .filter(|p| p.starts_with("/api/") && !p.ends_with('/'));
+    if let Some(shorter) = shorter {
+        let target = match uri.query() {
+            Some(query) => format!("{shorter}?{query}"),
+            None => shorter.to_owned(),
+        };
+        if let Ok(target) = Uri::try_from(target) {
+            *request.uri_mut() = target;
+        }
+    }
+    request
+}
+
+/// As 3.3.0: listed origins, credentials, any method, any header.
+fn cors(origins: &[String]) -> CorsLayer {
+    // `*` together with credentials is not allowed; 3.3.0 mirrors the origin then.
+    let any = origins.iter().any(|origin| origin == "*");
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|origin| origin.parse().ok())
+        .collect();
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| {
+            any || origins.contains(origin)
+        }))
+        .allow_credentials(true)
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(Duration::from_secs(600))
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that tower-http calls"
+)]
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a handler panicked");
+    ApiError::internal("Internal Server Error", text).into_response()
+}
+
+/// 405 outside of the API, where only pages and their files are.
+fn read_only() -> Response {
+    let mut response = ApiError::method_not_allowed().into_response();
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+    response
+}
+
+const fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn one_final_slash_of_an_api_path_is_of_no_importance() {
+        let after = |target: &str| {
+            let request = Request::builder().uri(target).body(Body::empty()).unwrap();
+            without_final_slash(request).uri().to_string()
+        };
+        assert_eq!(after("/api/services/"), "/api/services");
+        assert_eq!(after("/api/services/?a=b/"), "/api/services?a=b/");
+        assert_eq!(after("/api/services//"), "/api/services//");
+        assert_eq!(after("/invite/"), "/invite/");
+        assert_eq!(after("/api/"), "/api/");
+    }
+}
