@@ -265,3 +265,145 @@ impl http_body::Body for Parts {
         SizeHint::with_exact(self.left.iter().map(|part| part.len() as u64).sum())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::body::to_bytes;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cache::{FetchError, Stored};
+
+    fn cached(list: &[String], freshness: Freshness) -> Cached<Answer> {
+        let answer = Answer::object(&json!({"error": false, "activities": list})).unwrap();
+        Cached {
+            stored: Arc::new(Stored::now(answer)),
+            age: Duration::from_millis(2345),
+            fresh_for: Duration::from_millis(2655),
+            freshness,
+        }
+    }
+
+    async fn sent(cached: &Cached<Answer>, headers: &HeaderMap) -> (HeaderMap, Vec<u8>) {
+        let response = Answer::respond(cached, &Accepts::of(headers));
+        let (parts, body) = response.into_parts();
+        (
+            parts.headers,
+            to_bytes(body, usize::MAX).await.unwrap().to_vec(),
+        )
+    }
+
+    async fn json_of(freshness: Freshness) -> (HeaderMap, Value) {
+        let (headers, body) = sent(&cached(&[], freshness), &HeaderMap::new()).await;
+        (headers, serde_json::from_slice(&body).unwrap())
+    }
+
+    fn long_list() -> Vec<String> {
+        (0..500).map(|n| format!("entry {n}")).collect()
+    }
+
+    #[tokio::test]
+    async fn each_freshness_has_its_fields_and_headers() {
+        let (headers, body) = json_of(Freshness::Fetched { shared: true }).await;
+        assert_eq!(
+            body,
+            json!({"error": false, "activities": [], "cached": false})
+        );
+        assert_eq!(
+            headers["cache-status"],
+            "komandorr; fwd=miss; collapsed; stored; ttl=2"
+        );
+
+        let (headers, body) = json_of(Freshness::Fresh).await;
+        let fields = json!({"error": false, "activities": [], "cached": true, "cache_age": 2.345});
+        assert_eq!(body, fields);
+        assert_eq!(headers["cache-status"], "komandorr; hit; ttl=2");
+        assert_eq!(headers["age"], "2");
+
+        let error = Some(Arc::new(FetchError::new("a \"quoted\" reason")));
+        let stale = Freshness::Stale {
+            failing_for: Duration::from_secs(60),
+            error,
+        };
+        let (_, body) = json_of(stale).await;
+        assert_eq!(body["stale"], true);
+        let message = body["message"].as_str().unwrap();
+        assert!(message.contains("(a \"quoted\" reason)"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn the_compressed_form_is_complete_and_made_once() {
+        let cached = cached(&long_list(), Freshness::Fresh);
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            "accept-encoding",
+            HeaderValue::from_static("br, gzip;q=0.8"),
+        );
+        let (_, plain) = sent(&cached, &HeaderMap::new()).await;
+        let (sent_headers, gzip) = sent(&cached, &headers).await;
+        assert_eq!(sent_headers["content-encoding"], "gzip");
+        assert!(
+            gzip.len() * 3 < plain.len(),
+            "{} of {}",
+            gzip.len(),
+            plain.len()
+        );
+        // The decoder checks length and checksum of the trailer.
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(&gzip[..])
+            .read_to_end(&mut unpacked)
+            .unwrap();
+        assert_eq!(unpacked, plain);
+        let first = cached.stored.value.gzip.get().unwrap().head.as_ptr();
+        sent(&cached, &headers).await;
+        assert_eq!(cached.stored.value.gzip.get().unwrap().head.as_ptr(), first);
+    }
+
+    #[tokio::test]
+    async fn compression_is_used_only_where_it_is_wanted_and_pays() {
+        let with = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("accept-encoding", HeaderValue::from_static(value));
+            headers
+        };
+        let long = cached(&long_list(), Freshness::Fresh);
+        for refused in ["identity", "gzip;q=0", "br", "gzip; q=0.000"] {
+            let (headers, _) = sent(&long, &with(refused)).await;
+            assert!(!headers.contains_key("content-encoding"), "{refused}");
+            assert_eq!(headers["vary"], "accept-encoding");
+        }
+        let (headers, _) = sent(&cached(&[], Freshness::Fresh), &with("gzip")).await;
+        assert!(!headers.contains_key("content-encoding"), "too short");
+    }
+
+    #[tokio::test]
+    async fn a_known_value_is_not_sent_again_but_a_warning_is() {
+        let fresh = cached(&long_list(), Freshness::Fresh);
+        let (headers, _) = sent(&fresh, &HeaderMap::new()).await;
+        let mut conditional = HeaderMap::new();
+        conditional.insert("if-none-match", headers["etag"].clone());
+        let response = Answer::respond(&fresh, &Accepts::of(&conditional));
+        assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(response.headers()["etag"], headers["etag"]);
+
+        let error = None;
+        let freshness = Freshness::Stale {
+            failing_for: Duration::ZERO,
+            error,
+        };
+        let stale = Cached { freshness, ..fresh };
+        let response = Answer::respond(&stale, &Accepts::of(&conditional));
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn only_objects_with_fields_can_become_answers() {
+        for value in [json!([]), json!({}), json!("text"), json!(null)] {
+            assert!(Answer::object(&value).is_err(), "{value}");
+        }
+    }
+}

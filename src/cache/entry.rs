@@ -36,6 +36,14 @@ pub struct Stored<T> {
 }
 
 impl<T> Stored<T> {
+    #[cfg(test)]
+    pub(super) fn now(value: T) -> Self {
+        Self {
+            value,
+            fetched_at: Instant::now(),
+        }
+    }
+
     fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.fetched_at)
     }

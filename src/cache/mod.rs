@@ -19,6 +19,8 @@ pub mod answer;
 mod backoff;
 pub mod entry;
 pub mod flight;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
