@@ -1,1 +1,22 @@
-fn main() {}
+//! Black-box tests: each starts the real binary with a data directory of its own, against a
+//! simulated Plex server of its own, on free ports. One file per promise.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and its client needs no time-outs of ours"
+)]
+
+mod activities;
+mod auth;
+mod caching;
+mod command_line;
+mod connection;
+mod demo;
+mod frontend;
+mod harness;
+mod http;
+mod lifecycle;
+mod settings;
+mod trouble;

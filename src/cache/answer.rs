@@ -202,15 +202,16 @@ impl<'a> Accepts<'a> {
 
 /// The fields of this request, and the closing brace.
 fn tail(cached: &Cached<Answer>) -> String {
-    let age = cached.age.as_secs_f64();
+    // Cut, not rounded: a fresh value must not seem to have reached its TTL.
+    let age = format!("{}.{:03}", cached.age.as_secs(), cached.age.subsec_millis());
     match &cached.freshness {
         Freshness::Fetched { .. } => r#","cached":false}"#.to_owned(),
-        Freshness::Fresh => format!(r#","cached":true,"cache_age":{age:.3}}}"#),
+        Freshness::Fresh => format!(r#","cached":true,"cache_age":{age}}}"#),
         Freshness::Stale { failing_for, error } => {
             let since = Utc::now() - *failing_for;
             let message = stale_message(since, error.as_ref().map(|e| e.message.as_str()));
             let message = serde_json::Value::from(message);
-            format!(r#","cached":true,"cache_age":{age:.3},"stale":true,"message":{message}}}"#)
+            format!(r#","cached":true,"cache_age":{age},"stale":true,"message":{message}}}"#)
         }
     }
 }

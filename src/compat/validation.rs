@@ -10,6 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use crate::web::error::ApiError;
+
 /// One problem with a request.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Problem {
@@ -106,7 +108,7 @@ impl<S: Send + Sync, T: FromFields> FromRequest<S> for JsonBody<T> {
         let is_json = is_json(request.headers());
         let body = Bytes::from_request(request, state)
             .await
-            .map_err(IntoResponse::into_response)?;
+            .map_err(|rejection| ApiError::from(rejection).into_response())?;
         read(&body, is_json)
             .map(Self)
             .map_err(IntoResponse::into_response)

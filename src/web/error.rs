@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -68,6 +69,13 @@ impl ApiError {
             detail: detail.into(),
             cause: None,
         }
+    }
+}
+
+/// A body that can't be received: too large (413), or broken off.
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        Self::of(rejection.status(), rejection.body_text())
     }
 }
 

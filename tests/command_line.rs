@@ -1,0 +1,91 @@
+//! The command line of the real binary.
+
+use std::os::unix::fs::symlink;
+use std::process::Output;
+
+use komandorr::settings::variables;
+
+use crate::harness::{Server, command};
+
+async fn run(arguments: &[&str]) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    command(directory.path())
+        .args(arguments)
+        .output()
+        .await
+        .unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[tokio::test]
+async fn help_lists_every_variable() {
+    let help = printed(&run(&["--help"]).await);
+    for variable in variables::GROUPS.iter().flat_map(|group| group.variables) {
+        assert!(help.contains(variable.name), "{}", variable.name);
+        assert!(help.contains(variable.meaning), "{}", variable.name);
+    }
+}
+
+#[tokio::test]
+async fn the_example_file_can_be_printed() {
+    let output = run(&["env-example"]).await;
+    assert_eq!(printed(&output), variables::example_file());
+}
+
+#[tokio::test]
+async fn version_and_misuse() {
+    let version = printed(&run(&["--version"]).await);
+    assert_eq!(
+        version,
+        format!("komandorr {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    assert_eq!(run(&["--port", "many"]).await.status.code(), Some(2));
+    assert_eq!(run(&["fly"]).await.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn options_win_over_variables_and_move_the_files() {
+    let server = Server::builder()
+        .env("DATA_DIR", "elsewhere")
+        .argument("serve")
+        .argument("--data-dir")
+        .argument("here")
+        .start()
+        .await;
+    let directory = server.directory.path();
+    assert!(directory.join("here/komandorr.lock").exists());
+    assert!(
+        directory.join("here/logs/komandorr.log").exists(),
+        "the log moves with the data"
+    );
+    assert!(!directory.join("elsewhere").exists() && !directory.join("logs").exists());
+}
+
+#[tokio::test]
+async fn the_command_of_existing_compose_files_starts_the_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let python = directory.path().join("python");
+    symlink(env!("CARGO_BIN_EXE_komandorr"), &python).unwrap();
+    let run = async |line: &str| {
+        let mut command = tokio::process::Command::new(&python);
+        command
+            .env_clear()
+            .current_dir(directory.path())
+            .args(line.split(' '));
+        command.output().await.unwrap()
+    };
+    // An address that is none of ours: it gets as far as trying to listen on it.
+    let line = "-m uvicorn app.main:app --host 192.0.2.1 --port 8010 --no-access-log";
+    let said = String::from_utf8(run(line).await.stderr).unwrap();
+    assert!(said.contains("can't listen on 192.0.2.1:8010"), "{said}");
+    let other = run("-c pass").await;
+    assert_eq!(other.status.code(), Some(2));
+    assert!(
+        String::from_utf8(other.stderr)
+            .unwrap()
+            .contains("this is Komandorr, not python")
+    );
+}

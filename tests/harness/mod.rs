@@ -1,0 +1,40 @@
+//! Starts the binary, talks to it, and waits for things with a deadline.
+
+mod server;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use komandorr::demo::{Options, Scene, Simulator};
+pub(crate) use server::{Answer, Builder, Server};
+
+/// Nothing here takes this long, unless it never happens.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A simulated Plex server with this many sessions that stand still.
+pub(crate) async fn plex(sessions: usize) -> Simulator {
+    let options = Options {
+        scene: Scene::Fixed { sessions },
+        ..Options::default()
+    };
+    Simulator::start(options).await.expect("a loopback port")
+}
+
+/// Waits until `condition` holds.
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < DEADLINE, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The binary under test, without an environment but for what the caller gives it.
+pub(crate) fn command(directory: &Path) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_komandorr"));
+    command
+        .env_clear()
+        .current_dir(directory)
+        .kill_on_drop(true);
+    command
+}

@@ -1,0 +1,222 @@
+//! One running server.
+
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use komandorr::demo::Simulator;
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::{DEADLINE, command};
+
+/// A server that is ended when this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) url: String,
+    pub(crate) client: Client,
+    /// Its working directory; data is below.
+    pub(crate) directory: TempDir,
+    log: Arc<Mutex<String>>,
+}
+
+/// How to start a server.
+pub(crate) struct Builder {
+    directory: TempDir,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    /// The titles of the listed activities.
+    pub(crate) fn titles(&self) -> Vec<String> {
+        let list = self.json()["activities"]
+            .as_array()
+            .expect("a list")
+            .clone();
+        list.iter()
+            .map(|a| a["title"].as_str().expect("a title").to_owned())
+            .collect()
+    }
+}
+
+impl Builder {
+    pub(crate) fn plex(self, plex: &Simulator) -> Self {
+        self.env("PLEX_SERVER_URL", &plex.url())
+            .env("PLEX_SERVER_TOKEN", plex.token())
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Puts a file into the working directory.
+    pub(crate) fn file(self, path: &str, content: &str) -> Self {
+        let path = self.directory.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    pub(crate) fn config(self, config: &Value) -> Self {
+        self.file("data/config.json", &config.to_string())
+    }
+
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// The command, not yet running.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = command(self.directory.path());
+        command
+            .args(&self.arguments)
+            .env("HOST", "127.0.0.1")
+            .env("PORT", "0")
+            .env("LOG_LEVEL", "DEBUG")
+            .envs(self.environment.clone());
+        command
+    }
+
+    /// Starts it and waits for its first line.
+    pub(crate) async fn start(self) -> Server {
+        let mut child = self
+            .command()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = collect(child.stderr.take().unwrap());
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap();
+        let url = first
+            .as_deref()
+            .and_then(|line| line.strip_prefix("listening on "));
+        let Some(url) = url else {
+            panic!("the server did not start: {}", log.lock().unwrap());
+        };
+        let url = url.to_owned();
+        Server {
+            child,
+            url,
+            client: Client::new(),
+            directory: self.directory,
+            log,
+        }
+    }
+}
+
+fn collect(stream: impl AsyncRead + Send + Unpin + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let collected = Arc::clone(&text);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut text = collected.lock().unwrap();
+            text.push_str(&line);
+            text.push('\n');
+        }
+    });
+    text
+}
+
+impl Server {
+    pub(crate) fn builder() -> Builder {
+        let directory = tempfile::tempdir().unwrap();
+        Builder {
+            directory,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    pub(crate) fn request(&self, method: &Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method.clone(), format!("{}{path}", self.url))
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        let response = request.timeout(DEADLINE).send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer {
+            status,
+            headers,
+            text: response.text().await.expect("a whole body"),
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(&Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = self.request(&Method::POST, path).body(body.to_string());
+        self.send(request.header("content-type", "application/json"))
+            .await
+    }
+
+    /// Chooses another Plex server, as the settings page does.
+    pub(crate) async fn choose(&self, plex: &Simulator) {
+        let body = json!({"url": plex.url(), "token": plex.token()});
+        let answer = self.post("/api/plex/config", &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+
+    /// The first entry of cache/stats: activities.
+    pub(crate) async fn cache(&self) -> Value {
+        self.get("/api/plex/cache/stats").await.json()["caches"][0].clone()
+    }
+
+    /// What it has logged on the console so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn config(&self) -> Value {
+        let text = std::fs::read_to_string(self.directory.path().join("data/config.json"));
+        serde_json::from_str(&text.unwrap()).unwrap()
+    }
+
+    pub(crate) async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let line = format!("kill -{name} {pid}");
+        assert!(
+            Command::new("sh")
+                .args(["-c", &line])
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(&mut self) -> ExitStatus {
+        let ended = timeout(Duration::from_secs(15), self.child.wait()).await;
+        ended.expect("it ends").unwrap()
+    }
+}

@@ -1,0 +1,197 @@
+//! Where settings come from, and what happens to those that make no sense.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::{Server, plex, until};
+
+/// What a server that does not start says, and its exit code.
+async fn refusal(builder: crate::harness::Builder) -> (String, i32) {
+    let output = builder.command().output();
+    let output = tokio::time::timeout(Duration::from_secs(10), output)
+        .await
+        .unwrap()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    (said, output.status.code().expect("an exit code"))
+}
+
+#[tokio::test]
+async fn a_value_that_does_not_parse_is_one_clear_line_and_exit_code_2() {
+    for (name, value, allowed) in [
+        ("PORT", "http", "a port number, 0 to 65535"),
+        ("APP_PORT", "70000", "a port number, 0 to 65535"),
+        ("HOST", "localhost!", "an IP address, such as 0.0.0.0 or ::"),
+        (
+            "DEBUG",
+            "perhaps",
+            "true or false (also 1/0, yes/no, on/off)",
+        ),
+        (
+            "CACHE_SESSIONS_TTL",
+            "-3",
+            "seconds, 0 or more (fractions allowed)",
+        ),
+        (
+            "STATS_REFRESH_INTERVAL",
+            "0",
+            "seconds, more than 0 (fractions allowed)",
+        ),
+        ("REDIS_DB", "x", "the number of a database, 0 or more"),
+    ] {
+        let (said, code) = refusal(Server::builder().env(name, value)).await;
+        assert_eq!(
+            said,
+            format!("komandorr: {name}={value:?}: expected {allowed}\n")
+        );
+        assert_eq!(code, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_corrupt_config_stops_the_start_and_is_left_as_it_is() {
+    let corrupt = "{\n  \"auth\": {\"enabled\": true,}\n}";
+    let builder = Server::builder().file("data/config.json", corrupt);
+    let path = builder.directory().join("data/config.json");
+    let mut command = builder.command();
+    let output = command.output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "komandorr: data/config.json:2:28: trailing comma\n");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(fs::read_to_string(path).unwrap(), corrupt);
+}
+
+#[tokio::test]
+async fn an_auth_section_that_is_not_understood_stops_the_start() {
+    let (said, code) = refusal(Server::builder().config(&json!({"auth": []}))).await;
+    assert!(said.contains("refusing to run without log-in"), "{said}");
+    assert_eq!(code, 2);
+}
+
+#[tokio::test]
+async fn values_that_were_always_tolerated_are_a_warning() {
+    let server = Server::builder()
+        .env("LOG_LEVEL", "loud")
+        .env("TZ", "Mars/Olympus")
+        .env("CORS_ORIGINS", "nonsense")
+        .start()
+        .await;
+    assert_eq!(
+        server.get("/api/config").await.json(),
+        json!({"timezone": "UTC"})
+    );
+    let log = server.log();
+    for told in [
+        "Log level \"loud\"",
+        "TZ: \"Mars/Olympus\"",
+        "CORS_ORIGINS: \"nonsense\"",
+    ] {
+        assert!(log.contains(told), "{told} in {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_dotenv_file_is_read_and_real_variables_win() {
+    let dotenv = "TZ=Asia/Tokyo\nCACHE_ACTIVITIES_TTL=1.5\nCACHE_MAX_WAIT=\n";
+    let server = Server::builder()
+        .file(".env", dotenv)
+        .env("CACHE_ACTIVITIES_TTL", "7")
+        .start()
+        .await;
+    assert_eq!(
+        server.get("/api/config").await.json(),
+        json!({"timezone": "Asia/Tokyo"})
+    );
+    assert_eq!(server.cache().await["ttl_seconds"], 7);
+    let (said, code) = refusal(Server::builder().file(".env", "AUTH_PASSWORD='geheim\n")).await;
+    assert!(
+        said.starts_with("komandorr: .env: ") && !said.contains("geheim"),
+        "{said}"
+    );
+    assert_eq!(code, 2);
+}
+
+#[tokio::test]
+async fn config_json_wins_over_the_environment_and_becomes_private() {
+    let server = Server::builder()
+        .env("TZ", "Asia/Tokyo")
+        .config(&json!({"general": {"timezone": "Europe/Berlin"}}))
+        .start()
+        .await;
+    assert_eq!(
+        server.get("/api/config").await.json(),
+        json!({"timezone": "Europe/Berlin"})
+    );
+    let meta = fs::metadata(server.directory.path().join("data/config.json")).unwrap();
+    assert_eq!(meta.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn the_log_level_can_be_changed_while_running() {
+    let server = Server::builder().env("LOG_LEVEL", "WARNING").start().await;
+    let path = server.directory.path().join("data/config.json");
+    server.get("/healthz").await;
+    assert!(!server.log().contains("/healthz"));
+    fs::write(path, json!({"logging": {"level": "DEBUG"}}).to_string()).unwrap();
+    until("the new level", || {
+        server.log().contains("Log level is now DEBUG")
+    })
+    .await;
+    server.get("/healthz").await;
+    until("the line", || server.log().contains("GET /healthz -> 200")).await;
+}
+
+#[tokio::test]
+async fn a_broken_hand_edit_is_reported_once_and_the_old_settings_stay() {
+    let plex = plex(1).await;
+    let server = Server::builder().plex(&plex).start().await;
+    let path = server.directory.path().join("data/config.json");
+    fs::write(&path, "{\"plex\": ").unwrap();
+    until("the report", || {
+        server.log().contains("data/config.json:1:9: ")
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(server.log().matches("data/config.json:1:9: ").count(), 1);
+    assert_eq!(
+        server.get("/api/plex/activities").await.json()["error"],
+        false
+    );
+    fs::write(&path, "{}").unwrap();
+}
+
+#[tokio::test]
+async fn the_log_file_has_the_known_format_and_is_appended_to() {
+    let server = Server::builder()
+        .file("logs/komandorr.log", "an earlier line\n")
+        .start()
+        .await;
+    let path = server.directory.path().join("logs/komandorr.log");
+    let read = || fs::read_to_string(&path).unwrap();
+    until("a line", || {
+        read().contains("Authentication enabled: false")
+    })
+    .await;
+    let text = read();
+    assert!(text.starts_with("an earlier line\n"));
+    let line = text
+        .lines()
+        .find(|line| line.ends_with(" - Debug mode: false"))
+        .unwrap();
+    let fields: Vec<&str> = line.split(" - ").collect();
+    assert_eq!(
+        (fields[0].len(), fields[1]),
+        ("2026-11-22 13:09:07".len(), "INFO    ")
+    );
+    assert!(
+        fields[2].starts_with("[komandorr:") && fields[2].ends_with(']'),
+        "{line}"
+    );
+    assert!(
+        !text.contains('\u{1b}') && !server.log().contains('\u{1b}'),
+        "colour without a terminal"
+    );
+}
