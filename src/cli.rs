@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -36,9 +35,9 @@ pub enum Command {
 /// Where to listen and where the files are.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Listen {
-    /// Address to listen on
+    /// Address or name to listen on
     #[arg(long)]
-    pub host: Option<IpAddr>,
+    pub host: Option<String>,
     /// Port to listen on; 0 = any free one
     #[arg(long)]
     pub port: Option<u16>,

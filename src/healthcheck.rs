@@ -1,10 +1,10 @@
 //! `komandorr healthcheck`: asks a running server `GET /healthz`, for Docker.
 //!
 //! It must work while the server is in trouble, so it opens neither database nor log and needs
-//! no async runtime, no TLS and no DNS: a socket and one line are enough.
+//! no async runtime and no TLS: a socket and one line are enough.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use crate::instance;
@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// # Errors
 /// It does not, or not with 200.
 pub fn run(settings: &Settings, port_given: bool) -> io::Result<()> {
-    let address = address(settings, port_given);
+    let address = address(settings, port_given)?;
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
@@ -38,13 +38,19 @@ pub fn run(settings: &Settings, port_given: bool) -> io::Result<()> {
 
 /// The server may have been given its port on its command line, which is not ours: it notes in
 /// the data directory where it listens. A port given to this command wins.
-fn address(settings: &Settings, port_given: bool) -> SocketAddr {
+fn address(settings: &Settings, port_given: bool) -> io::Result<SocketAddr> {
     let noted = instance::address_of_holder(&settings.data_dir).filter(|_| !port_given);
-    let address = noted.unwrap_or_else(|| SocketAddr::new(settings.host, settings.port));
+    let address = match noted {
+        Some(address) => address,
+        None => (settings.host.as_str(), settings.port)
+            .to_socket_addrs()?
+            .next()
+            .ok_or(io::ErrorKind::AddrNotAvailable)?,
+    };
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    SocketAddr::new(ip, address.port())
+    Ok(SocketAddr::new(ip, address.port()))
 }

@@ -59,6 +59,10 @@ impl Instance {
             .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
+            // Some network file systems have no locks; then nothing keeps a second process away.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                tracing::warn!("{} can't be locked: {error}", directory.display());
+            }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();

@@ -62,7 +62,7 @@ pub async fn run(
     raise_file_limit();
 
     let mut instance = Instance::claim(&now.data_dir)?;
-    let listener = TcpListener::bind((now.host, now.port))
+    let listener = TcpListener::bind((now.host.as_str(), now.port))
         .await
         .with_context(|| format!("can't listen on {}:{}", now.host, now.port))?;
     let address = listener.local_addr()?;
@@ -86,15 +86,13 @@ pub async fn run(
 /// elsewhere.
 fn follow_settings(app: &AppState, tasks: &Tasks, log: Arc<Log>) {
     let app = app.clone();
-    let mut before = app.settings.current();
     tasks.every("Settings", SETTINGS_LOOK, move || {
         let app = app.clone();
         let log = Arc::clone(&log);
-        let last = std::mem::replace(&mut before, app.settings.current());
         async move {
             let reloaded = app.settings.reload_if_changed().await;
             let now = app.settings.current();
-            logging::follow(&log, &last, &now);
+            log.set_level(now.log.level);
             plex::adopt_server(&now);
             reloaded.map(|_| ())
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Local, NaiveDateTime, Utc};
 use chrono_tz::Tz;
@@ -30,7 +30,8 @@ const OLD_FILES: usize = 3;
 /// Changes the level of a running log. Dropping it writes what is still pending.
 #[derive(Debug)]
 pub struct Log {
-    level: reload::Handle<Targets, Registry>,
+    filter: reload::Handle<Targets, Registry>,
+    level: Mutex<Level>,
     _pending: Option<WorkerGuard>,
 }
 
@@ -85,15 +86,22 @@ impl Log {
             tracing::warn!("No log file: {}: {error}", file.display());
         }
         Ok(Self {
-            level: handle,
+            filter: handle,
+            level: Mutex::new(*level),
             _pending: guard,
         })
     }
 
-    /// Puts another level in force at once.
+    /// Puts a level in force at once, if it is another one than before.
     pub fn set_level(&self, level: Level) {
-        // Fails only once the subscriber is gone, with the process.
-        let _ = self.level.reload(targets(level));
+        let mut current = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, level);
+        drop(current);
+        if before != level {
+            // Fails only once the subscriber is gone, with the process.
+            let _ = self.filter.reload(targets(level));
+            tracing::info!("Log level is now {}", level_name(level));
+        }
     }
 }
 
@@ -207,13 +215,5 @@ const fn colour_of(level: Level) -> u8 {
         Level::INFO => 32,
         Level::WARN => 33,
         Level::ERROR => 31,
-    }
-}
-
-/// The log follows the settings.
-pub(crate) fn follow(log: &Arc<Log>, before: &Settings, now: &Settings) {
-    if before.log.level != now.log.level {
-        log.set_level(now.log.level);
-        tracing::info!("Log level is now {}", level_name(now.log.level));
     }
 }

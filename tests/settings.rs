@@ -24,7 +24,6 @@ async fn a_value_that_does_not_parse_is_one_clear_line_and_exit_code_2() {
     for (name, value, allowed) in [
         ("PORT", "http", "a port number, 0 to 65535"),
         ("APP_PORT", "70000", "a port number, 0 to 65535"),
-        ("HOST", "localhost!", "an IP address, such as 0.0.0.0 or ::"),
         (
             "DEBUG",
             "perhaps",

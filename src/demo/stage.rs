@@ -106,10 +106,7 @@ mod tests {
         let plex = settings.plex.as_ref().unwrap();
         assert_eq!(plex.base_url.host_str(), Some("127.0.0.1"));
         assert!(!settings.redis.enabled && !settings.log.enable_file);
-        assert_eq!(
-            (settings.host.to_string().as_str(), settings.port),
-            ("127.0.0.1", 0)
-        );
+        assert_eq!((settings.host.as_str(), settings.port), ("127.0.0.1", 0));
         let directory = settings.data_dir.clone();
         drop(demo);
         assert!(!directory.exists(), "the temporary directory goes with it");

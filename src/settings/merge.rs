@@ -63,10 +63,10 @@ pub(super) fn merge(
     };
     let cors_origins = sources.cors_origins();
     Ok(Settings {
-        host: match overrides.host {
-            Some(host) => host,
-            None => env.parsed("HOST", "an IP address, such as 0.0.0.0 or ::")?,
-        },
+        host: overrides
+            .host
+            .clone()
+            .unwrap_or_else(|| env.text("HOST").to_owned()),
         port: match overrides.port {
             Some(port) => port,
             None if env.get("APP_PORT").is_some() => env.parsed("APP_PORT", PORT)?,
@@ -343,10 +343,7 @@ mod tests {
     #[test]
     fn nothing_given_means_the_documented_defaults() {
         let settings = merged(&[], &json!({})).unwrap();
-        assert_eq!(
-            (settings.host.to_string().as_str(), settings.port),
-            ("0.0.0.0", 8000)
-        );
+        assert_eq!((settings.host.as_str(), settings.port), ("0.0.0.0", 8000));
         assert_eq!(settings.cors_origins, ["http://localhost:3000"]);
         assert!(!settings.auth.enabled);
         assert_eq!(settings.plex, None);

@@ -10,7 +10,6 @@ mod store;
 mod url;
 pub mod variables;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,8 +45,8 @@ impl std::fmt::Debug for Secret {
 /// All settings at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Address to listen on.
-    pub host: IpAddr,
+    /// Address or name to listen on.
+    pub host: String,
     /// Port to listen on; 0 means any free one.
     pub port: u16,
     /// Only named in the log.
@@ -180,8 +179,8 @@ pub struct RedisSettings {
 /// Settings given on the command line; they win over everything else.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// Address to listen on.
-    pub host: Option<IpAddr>,
+    /// Address or name to listen on.
+    pub host: Option<String>,
     /// Port to listen on.
     pub port: Option<u16>,
     /// Where `config.json`, the database and the icons are.

@@ -48,7 +48,7 @@ pub const GROUPS: &[Group] = &[
     Group {
         title: "Server",
         variables: &[
-            var("HOST", "0.0.0.0", "address to listen on"),
+            var("HOST", "0.0.0.0", "address or name to listen on"),
             var("PORT", "8000", "port to listen on; 0 = any free one"),
             var("APP_PORT", "", "wins over PORT, as in the published image"),
             var(
