@@ -17,6 +17,8 @@ mod demo;
 mod frontend;
 mod harness;
 mod http;
+mod image;
 mod lifecycle;
 mod settings;
+mod tls;
 mod trouble;

@@ -5,7 +5,6 @@
 //! ends at a byte boundary (a sync flush, RFC 1951), so a stored block with the tail and the
 //! trailer of RFC 1952 complete it. Compression costs its time once per fetch.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -14,6 +13,7 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
+use axum::http::header::InvalidHeaderValue;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
@@ -40,7 +40,11 @@ const LONGEST_TAIL: usize = u16::MAX as usize;
 #[derive(Debug)]
 pub struct Answer {
     head: Bytes,
-    etag: String,
+    /// Weak, because the bytes differ per request.
+    etag: HeaderValue,
+    /// Another one when stale, so that the warning in a stale answer reaches a browser that has
+    /// the fresh one.
+    stale_etag: HeaderValue,
     gzip: OnceLock<Gzip>,
 }
 
@@ -66,6 +70,9 @@ pub enum NotAnAnswer {
     /// It is not a JSON object with at least one field, so nothing can be added to it.
     #[error("not a JSON object with fields")]
     NotAnObject,
+    /// Its hash is no header value, which can't be.
+    #[error(transparent)]
+    Tag(#[from] InvalidHeaderValue),
 }
 
 impl Answer {
@@ -78,13 +85,14 @@ impl Answer {
             return Err(NotAnAnswer::NotAnObject);
         }
         let digest = Sha256::digest(&json);
-        let etag = digest.iter().take(8).fold(String::new(), |mut etag, byte| {
-            let _ = write!(etag, "{byte:02x}");
-            etag
+        let tag = digest.iter().take(8).fold(String::new(), |mut tag, byte| {
+            let _ = write!(tag, "{byte:02x}");
+            tag
         });
         Ok(Self {
             head: json.into(),
-            etag,
+            etag: HeaderValue::try_from(format!("W/\"{tag}\""))?,
+            stale_etag: HeaderValue::try_from(format!("W/\"{tag}-stale\""))?,
             gzip: OnceLock::new(),
         })
     }
@@ -93,16 +101,12 @@ impl Answer {
     /// the reader has this value already. `Age` and `Cache-Status` are those of RFC 9111 and 9211.
     pub fn respond(cached: &Cached<Self>, accepts: &Accepts<'_>) -> Response {
         let answer = &cached.stored.value;
-        // Weak, because the bytes differ per request; another one when stale, so that the
-        // warning in a stale answer reaches a browser that has the fresh one.
-        let kind = if matches!(cached.freshness, Freshness::Stale { .. }) {
-            "-stale"
-        } else {
-            ""
+        let etag = match cached.freshness {
+            Freshness::Stale { .. } => &answer.stale_etag,
+            Freshness::Fresh | Freshness::Fetched { .. } => &answer.etag,
         };
-        let etag = format!("W/\"{}{kind}\"", answer.etag);
         let mut response = Response::new(Body::empty());
-        if accepts.has(&etag) {
+        if accepts.has(etag) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         } else {
             let tail = tail(cached);
@@ -129,10 +133,9 @@ impl Answer {
             HeaderValue::from_static("private, no-cache"),
         );
         headers.insert(header::AGE, HeaderValue::from(cached.age.as_secs()));
-        for (name, value) in [(header::ETAG, etag), (CACHE_STATUS, cache_status(cached))] {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                headers.insert(name, value);
-            }
+        headers.insert(header::ETAG, etag.clone());
+        if let Ok(status) = HeaderValue::try_from(cache_status(cached)) {
+            headers.insert(CACHE_STATUS, status);
         }
         response
     }
@@ -175,7 +178,10 @@ impl<'a> Accepts<'a> {
     }
 
     /// Weak comparison (RFC 9110, 8.8.3.2) with a weak tag.
-    fn has(&self, etag: &str) -> bool {
+    fn has(&self, etag: &HeaderValue) -> bool {
+        let Ok(etag) = etag.to_str() else {
+            return false;
+        };
         let opaque = etag.trim_start_matches("W/");
         self.list(header::IF_NONE_MATCH)
             .any(|known| known == "*" || known.trim_start_matches("W/") == opaque)
@@ -236,14 +242,15 @@ fn cache_status<T>(cached: &Cached<T>) -> String {
     }
 }
 
-/// A body of a few ready pieces: no copy into one buffer, and an exact length.
+/// A body of two ready pieces: no copy into one buffer, and an exact length.
 struct Parts {
-    left: VecDeque<Bytes>,
+    parts: [Bytes; 2],
+    sent: usize,
 }
 
 impl Parts {
-    fn new(parts: [Bytes; 2]) -> Self {
-        Self { left: parts.into() }
+    const fn new(parts: [Bytes; 2]) -> Self {
+        Self { parts, sent: 0 }
     }
 }
 
@@ -255,15 +262,22 @@ impl http_body::Body for Parts {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.left.pop_front().map(|part| Ok(Frame::data(part))))
+        let next = self.sent;
+        self.sent += 1;
+        Poll::Ready(
+            self.parts
+                .get_mut(next)
+                .map(|part| Ok(Frame::data(std::mem::take(part)))),
+        )
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left.is_empty()
+        self.sent >= self.parts.len()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left.iter().map(|part| part.len() as u64).sum())
+        // What has been sent is empty.
+        SizeHint::with_exact(self.parts.iter().map(|part| part.len() as u64).sum())
     }
 }
 

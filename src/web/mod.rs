@@ -15,6 +15,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::timeout::TimeoutLayer;
@@ -41,7 +42,18 @@ pub fn router(app: AppState) -> Router {
         .merge(health::router())
         .merge(plex::router())
         .split_for_parts();
-    let cors = cors(&app.settings.current().cors_origins);
+    // One stack, for each call of `Router::layer` costs every request a boxed service more.
+    let layers = ServiceBuilder::new()
+        .layer(middleware::from_fn(requests::log))
+        .layer(CatchPanicLayer::custom(panicked))
+        // Outside of the log-in: a browser sends no credentials with its preliminary question.
+        .layer(cors(&app.settings.current().cors_origins))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::require))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            REQUEST_TIMEOUT,
+        ))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY));
     routes
         .route(
             "/openapi.json",
@@ -49,16 +61,7 @@ pub fn router(app: AppState) -> Router {
         )
         .fallback(assets::fallback)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::REQUEST_TIMEOUT,
-            REQUEST_TIMEOUT,
-        ))
-        .layer(middleware::from_fn_with_state(app.clone(), auth::require))
-        // Outside of the log-in: a browser sends no credentials with its preliminary question.
-        .layer(cors)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn(requests::log))
+        .layer(layers)
         .with_state(app)
 }
 
