@@ -1,0 +1,37 @@
+# `make` alone lists the commands. Each says what is missing, or installs it where it may
+# (as root on Debian or Ubuntu).
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench check rust
+
+# $(call need,program,Debian packages)
+need = command -v $(1) >/dev/null 2>&1 || { \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		echo "$(1) is missing: installing $(2)" && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; \
+	else \
+		echo "$(1) is missing: install $(2)" >&2; exit 1; \
+	fi; }
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: rust ## Start the demonstration: the server and a simulated Plex server
+	cargo run --release --locked -- demo
+
+test: rust ## Run all tests
+	cargo test --locked
+
+bench: rust ## Measure the cached answer against a bare handler (needs wrk)
+	@$(call need,wrk,wrk)
+	cargo bench --locked
+
+check: rust ## Formatting, lints and documentation; warnings are errors
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
+
+# Rust links through a C compiler, and the TLS library is partly written in C.
+rust:
+	@command -v cargo >/dev/null 2>&1 || { echo "cargo is missing: install Rust (https://rustup.rs)" >&2; exit 1; }
+	@$(call need,cc,gcc libc6-dev)
