@@ -41,6 +41,8 @@ fi
 exec "$@"
 EOF
 
+# The published image listens here whatever PORT says; APP_PORT moves it.
+ENV APP_PORT=8000
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5s --retries=3 \
     CMD ["komandorr", "healthcheck"]

@@ -8,17 +8,29 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs 
 use std::time::Duration;
 
 use crate::instance;
-use crate::settings::Settings;
+use crate::settings::{Environment, Overrides, Place, SettingsError};
 
 /// For each of connecting, writing and reading; Docker's own time-out is 30 s.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Ok when the server that uses these settings answers.
+/// Why a server does not count as healthy.
+#[derive(Debug, thiserror::Error)]
+pub enum Unhealthy {
+    /// It can't be told where the server should be.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// It does not answer, or not with 200.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Ok when the server that uses these settings answers. `config.json` is not read: a broken one
+/// does not make a running server ill.
 ///
 /// # Errors
-/// It does not, or not with 200.
-pub fn run(settings: &Settings, port_given: bool) -> io::Result<()> {
-    let address = address(settings, port_given)?;
+/// It does not answer, or not with 200.
+pub fn run(env: &Environment, overrides: &Overrides) -> Result<(), Unhealthy> {
+    let address = address(&Place::of(env, overrides)?, overrides.port.is_some())?;
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
@@ -31,18 +43,16 @@ pub fn run(settings: &Settings, port_given: bool) -> io::Result<()> {
     if answer.starts_with(b"HTTP/1.1 200 ") {
         return Ok(());
     }
-    Err(io::Error::other(format!(
-        "{address} answers, but not with 200"
-    )))
+    Err(io::Error::other(format!("{address} answers, but not with 200")).into())
 }
 
 /// The server may have been given its port on its command line, which is not ours: it notes in
 /// the data directory where it listens. A port given to this command wins.
-fn address(settings: &Settings, port_given: bool) -> io::Result<SocketAddr> {
-    let noted = instance::address_of_holder(&settings.data_dir).filter(|_| !port_given);
+fn address(place: &Place, port_given: bool) -> io::Result<SocketAddr> {
+    let noted = instance::address_of_holder(&place.data_dir).filter(|_| !port_given);
     let address = match noted {
         Some(address) => address,
-        None => (settings.host.as_str(), settings.port)
+        None => (place.host.as_str(), place.port)
             .to_socket_addrs()?
             .next()
             .ok_or(io::ErrorKind::AddrNotAvailable)?,

@@ -15,6 +15,7 @@ const NAME: &str = "komandorr.lock";
 #[derive(Debug)]
 pub struct Instance {
     file: File,
+    exclusive: bool,
 }
 
 /// Why a data directory can't be used.
@@ -57,11 +58,12 @@ impl Instance {
             .truncate(false)
             .open(directory.join(NAME))
             .map_err(failed)?;
+        let mut exclusive = true;
         match file.try_lock() {
             Ok(()) => {}
             // Some network file systems have no locks; then nothing keeps a second process away.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                tracing::warn!("{} can't be locked: {error}", directory.display());
+                exclusive = false;
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
             Err(TryLockError::WouldBlock) => {
@@ -74,9 +76,14 @@ impl Instance {
                 });
             }
         }
-        let mut instance = Self { file };
+        let mut instance = Self { file, exclusive };
         instance.write(None).map_err(failed)?;
         Ok(instance)
+    }
+
+    /// False where the file system has no locks, so that a second process can't be kept away.
+    pub const fn is_exclusive(&self) -> bool {
+        self.exclusive
     }
 
     /// Notes where this process listens.

@@ -34,13 +34,14 @@ const SETTINGS_LOOK: Duration = Duration::from_secs(1);
 /// Background loops may take so long to end.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// Runs the server until `shutdown`: claims the data directory, listens, starts the background
+/// Runs the server until `shutdown` in the data directory that `instance` has claimed: listens, starts the background
 /// loops, serves, and stops all of it in the reverse order.
 ///
 /// # Errors
-/// It can't start: the data directory is in use, the address is taken, or TLS can't be set up.
+/// It can't start: the address is taken, or TLS can't be set up.
 pub async fn run(
     settings: SettingsStore,
+    mut instance: Instance,
     log: Log,
     shutdown: CancellationToken,
     announce: impl FnOnce(std::net::SocketAddr) -> std::io::Result<()>,
@@ -59,9 +60,11 @@ pub async fn run(
     if now.redis.enabled {
         tracing::warn!("Redis is not used by this version: caches are kept in memory");
     }
+    if !instance.is_exclusive() {
+        tracing::warn!("The data directory can't be locked: see that only one Komandorr uses it");
+    }
     raise_file_limit();
 
-    let mut instance = Instance::claim(&now.data_dir)?;
     let listener = TcpListener::bind((now.host.as_str(), now.port))
         .await
         .with_context(|| format!("can't listen on {}:{}", now.host, now.port))?;

@@ -5,12 +5,12 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Parser as _;
 use komandorr::cli::{Cli, Command, Listen};
 use komandorr::compat::uvicorn;
+use komandorr::instance::Instance;
 use komandorr::logging::Log;
-use komandorr::settings::{Environment, Overrides, SettingsError, SettingsStore, variables};
+use komandorr::settings::{Environment, SettingsError, SettingsStore, variables};
 use komandorr::{demo, healthcheck};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -50,26 +50,32 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 fn serve(listen: Listen) -> anyhow::Result<()> {
     let settings = SettingsStore::open(Environment::from_process()?, listen.into())?;
+    // First, so that a second process leaves the log of the first one alone.
+    let instance = Instance::claim(&settings.current().data_dir)?;
     let log = Log::start(&settings.current())?;
-    runtime()?.block_on(async { komandorr::run(settings, log, stop_signal()?, announce).await })
+    runtime()?
+        .block_on(async { komandorr::run(settings, instance, log, stop_signal()?, announce).await })
 }
 
 fn run_demo(listen: Listen) -> anyhow::Result<()> {
     let env = Environment::from_process()?.for_demo();
     runtime()?.block_on(async {
         let demo = demo::Demo::prepare(env, listen.into()).await?;
+        let instance = Instance::claim(&demo.settings.current().data_dir)?;
         let log = Log::start(&demo.settings.current())?;
         let stage = demo.stage;
-        komandorr::run(demo.settings, log, stop_signal()?, announce).await?;
+        komandorr::run(demo.settings, instance, log, stop_signal()?, announce).await?;
         drop(stage);
         Ok(())
     })
 }
 
 fn check_health(listen: Listen) -> anyhow::Result<()> {
-    let port_given = listen.port.is_some();
-    let settings = SettingsStore::open(Environment::from_process()?, Overrides::from(listen))?;
-    healthcheck::run(&settings.current(), port_given).context("not healthy")
+    let healthy = Environment::from_process()
+        .map_err(anyhow::Error::from)
+        .and_then(|env| Ok(healthcheck::run(&env, &listen.into())?));
+    // Docker knows one exit code for "unhealthy", whatever the reason.
+    healthy.map_err(|error| anyhow::anyhow!("not healthy: {error:#}"))
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {

@@ -172,7 +172,8 @@ async fn a_configuration_that_cannot_be_written_is_an_error_and_not_in_force() {
     assert_eq!(answer.status, 500);
     assert_eq!(
         answer.json(),
-        json!({"detail": "Failed to save configuration"})
+        json!({"detail": "Failed to save configuration: data/config.json:1:8: \
+                          EOF while parsing a value"})
     );
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"half\":");
     let log = server.log();

@@ -96,10 +96,15 @@ async fn bad_bodies_are_named_in_the_shape_that_the_frontend_reads() {
         (422, json!({"detail": [whole]}))
     );
 
-    let broken = server
-        .request(&Method::POST, "/api/plex/config")
-        .body("{bad");
-    let answer = server.send(broken).await;
+    let broken = |media_type: &'static str| {
+        let request = server
+            .request(&Method::POST, "/api/plex/config")
+            .body("{bad");
+        request.header("content-type", media_type)
+    };
+    let answer = server.send(broken("text/plain")).await;
+    assert_eq!(answer.json()["detail"][0]["type"], "model_attributes_type");
+    let answer = server.send(broken("application/json; charset=utf-8")).await;
     assert_eq!(answer.json()["detail"][0]["loc"], json!(["body", 1]));
 
     let huge = server

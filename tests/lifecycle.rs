@@ -92,6 +92,12 @@ async fn a_data_directory_has_one_process() {
     );
     assert!(line.ends_with(&format!(", address {address})")), "{said}");
     assert_eq!(server.get("/healthz").await.status, 200);
+    let log = std::fs::read_to_string(server.directory.path().join("logs/komandorr.log")).unwrap();
+    assert_eq!(
+        log.matches("Starting Komandorr").count(),
+        1,
+        "the second left the log alone"
+    );
 }
 
 #[tokio::test]
@@ -132,6 +138,9 @@ async fn healthcheck_tells_a_running_server_from_none() {
     assert_eq!(check(&[]).await, Some(0));
     let port = server.url.rsplit(':').next().unwrap().to_owned();
     assert_eq!(check(&["--port", &port]).await, Some(0));
+    // A broken hand edit does not make a running server ill.
+    std::fs::write(directory.join("data/config.json"), "{").unwrap();
+    assert_eq!(check(&[]).await, Some(0));
     server.signal("TERM").await;
     server.end().await;
     assert_eq!(check(&["--port", &port]).await, Some(1));

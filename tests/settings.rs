@@ -93,6 +93,53 @@ async fn values_that_were_always_tolerated_are_a_warning() {
 }
 
 #[tokio::test]
+async fn redis_is_off_for_anything_but_true() {
+    let server = Server::builder()
+        .env("REDIS_ENABLED", "disabled")
+        .start()
+        .await;
+    assert!(!server.log().contains("Redis is not used"));
+    let server = Server::builder().env("REDIS_ENABLED", "True").start().await;
+    assert!(server.log().contains("Redis is not used by this version"));
+}
+
+#[tokio::test]
+async fn the_default_password_is_a_warning() {
+    let warning = "Log-in is on with the default password";
+    let auth = json!({"auth": {"enabled": true}});
+    assert!(
+        Server::builder()
+            .config(&auth)
+            .start()
+            .await
+            .log()
+            .contains(warning)
+    );
+    let own = Server::builder()
+        .config(&auth)
+        .env("AUTH_PASSWORD", "own")
+        .start()
+        .await;
+    assert!(!own.log().contains(warning));
+}
+
+#[tokio::test]
+async fn what_is_odd_about_a_hand_edit_is_logged() {
+    let server = Server::builder().start().await;
+    let path = server.directory.path().join("data/config.json");
+    let plex = json!({"plex": {"server_url": "plex:32400", "server_token": "t"}});
+    fs::write(path, plex.to_string()).unwrap();
+    until("the warning", || {
+        server
+            .log()
+            .contains("The address of the Plex server can't be used")
+    })
+    .await;
+    let form = server.get("/api/plex/config").await.json();
+    assert_eq!(form["url"], "plex:32400", "shown for correction");
+}
+
+#[tokio::test]
 async fn a_dotenv_file_is_read_and_real_variables_win() {
     let dotenv = "TZ=Asia/Tokyo\nCACHE_ACTIVITIES_TTL=1.5\nCACHE_MAX_WAIT=\n";
     let server = Server::builder()

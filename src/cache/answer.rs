@@ -234,10 +234,8 @@ fn cache_status<T>(cached: &Cached<T>) -> String {
     let ttl = cached.fresh_for.as_secs();
     match cached.freshness {
         Freshness::Fresh => format!("komandorr; hit; ttl={ttl}"),
-        Freshness::Fetched { shared: false } => format!("komandorr; fwd=miss; stored; ttl={ttl}"),
-        Freshness::Fetched { shared: true } => {
-            format!("komandorr; fwd=miss; collapsed; stored; ttl={ttl}")
-        }
+        Freshness::Fetched { shared: false } => "komandorr; fwd=miss".to_owned(),
+        Freshness::Fetched { shared: true } => "komandorr; fwd=miss; collapsed".to_owned(),
         Freshness::Stale { .. } => "komandorr; hit; ttl=-1; detail=stale".to_owned(),
     }
 }
@@ -328,10 +326,7 @@ mod tests {
             body,
             json!({"error": false, "activities": [], "cached": false})
         );
-        assert_eq!(
-            headers["cache-status"],
-            "komandorr; fwd=miss; collapsed; stored; ttl=2"
-        );
+        assert_eq!(headers["cache-status"], "komandorr; fwd=miss; collapsed");
 
         let (headers, body) = json_of(Freshness::Fresh).await;
         let fields = json!({"error": false, "activities": [], "cached": true, "cache_age": 2.345});

@@ -69,6 +69,17 @@ impl FetchError {
             retry_at_once: false,
         }
     }
+
+    /// Two failures of one fetch: this one's message, and the caution that both ask for.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        Self {
+            retry_after: self.retry_after.max(other.retry_after),
+            refused: self.refused || other.refused,
+            retry_at_once: self.retry_at_once && other.retry_at_once,
+            ..self
+        }
+    }
 }
 
 /// What operators do to a cache without knowing the type of its value.

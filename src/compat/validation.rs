@@ -96,8 +96,9 @@ impl Fields {
     }
 }
 
-/// Extracts a JSON body. The media type decides as in 3.3.0, except that a missing one counts
-/// as JSON (what curl users mean): any other than JSON is a plain text and therefore refused.
+/// Extracts a JSON body. As in 3.3.0 the media type must say JSON; a body without one, or with
+/// another, is a plain text and therefore refused. That also keeps foreign pages from posting: a
+/// browser asks before it sends JSON across sites.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -176,7 +177,7 @@ fn offset(body: &[u8], line: usize, column: usize) -> usize {
 
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(media_type) = headers.get(header::CONTENT_TYPE) else {
-        return true;
+        return false;
     };
     let media_type = media_type.to_str().unwrap_or_default().to_ascii_lowercase();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
@@ -274,7 +275,7 @@ mod tests {
             headers.insert(header::CONTENT_TYPE, value.parse().unwrap());
             is_json(&headers)
         };
-        assert!(is_json(&HeaderMap::new()));
+        assert!(!is_json(&HeaderMap::new()));
         assert!(with("application/json; charset=utf-8"));
         assert!(with("Application/Problem+JSON"));
         assert!(!with("text/plain"));

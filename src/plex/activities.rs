@@ -234,7 +234,9 @@ async fn fetch(server: &PlexServer, timestamp: String) -> Result<Fetched<Answer>
     }
     let whole = work.is_ok() && streams.is_ok();
     let (work, streams) = match (work, streams) {
-        (Err(_), Err(error)) => return Err(error.into()),
+        (Err(of_work), Err(error)) => {
+            return Err(FetchError::from(error).and(&of_work.into()));
+        }
         (work, streams) => (work.unwrap_or_default(), streams.unwrap_or_default()),
     };
     let activities = list(work, streams);

@@ -93,7 +93,7 @@ async fn get_config(app: AppState) -> Json<StoredConfig> {
     let settings = app.settings.current();
     let form = &settings.plex_form;
     // As in 3.3.0, half a configuration is none.
-    let configured = settings.plex.is_some();
+    let configured = !form.url.is_empty() && !form.token.expose().is_empty();
     let shown = |text: &str| {
         if configured {
             text.to_owned()
@@ -115,9 +115,10 @@ async fn get_config(app: AppState) -> Json<StoredConfig> {
         (status = 422, body = ValidationError), (status = 500, body = Detail)))]
 async fn set_config(app: AppState, JsonBody(body): JsonBody<Candidate>) -> ApiResult<Json<Saved>> {
     let proven = prove(&app, &body).await.map_err(ApiError::bad_request)?;
-    save(&app, &proven, &body.token)
-        .await
-        .map_err(|error| ApiError::internal("Failed to save configuration", error))?;
+    save(&app, &proven, &body.token).await.map_err(|error| {
+        let detail = format!("Failed to save configuration: {error}");
+        ApiError::internal(detail, error)
+    })?;
     Ok(Json(Saved {
         status: "success",
         message: "Configuration saved",

@@ -145,7 +145,9 @@ impl ConfigFile {
         }
         if document != before || !self.path.exists() {
             let text = to_text(&document).map_err(|error| self.io(&error))?;
-            write(&self.path, text.as_bytes(), |from, to| fs::rename(from, to))
+            // Where the name is a link, what it points to is replaced, not the link.
+            let target = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+            write(&target, text.as_bytes(), |from, to| fs::rename(from, to))
                 .map_err(|error| self.io(&error))?;
         }
         Ok(document)

@@ -23,12 +23,37 @@ const PORT: &str = "a port number, 0 to 65535";
 /// frontend does not show staleness.
 pub(super) const LIVE_DATA_MAX_STALE: Duration = Duration::from_secs(300);
 
-/// `<data dir>` before `config.json` is known: it can't be moved from within.
-pub(super) fn data_dir(env: &Environment, overrides: &Overrides) -> PathBuf {
-    overrides
-        .data_dir
-        .clone()
-        .unwrap_or_else(|| env.text("DATA_DIR").into())
+/// Where a server is: what must be known before, or without, `config.json`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Address or name to listen on.
+    pub host: String,
+    /// Port to listen on.
+    pub port: u16,
+    /// Where `config.json` is.
+    pub data_dir: PathBuf,
+}
+
+impl Place {
+    /// From command line and environment.
+    ///
+    /// # Errors
+    /// A port that is none.
+    pub fn of(env: &Environment, overrides: &Overrides) -> Result<Self, SettingsError> {
+        let data_dir = overrides.data_dir.clone();
+        Ok(Self {
+            host: overrides
+                .host
+                .clone()
+                .unwrap_or_else(|| env.text("HOST").to_owned()),
+            port: match overrides.port {
+                Some(port) => port,
+                None if env.get("APP_PORT").is_some() => env.parsed("APP_PORT", PORT)?,
+                None => env.parsed("PORT", PORT)?,
+            },
+            data_dir: data_dir.unwrap_or_else(|| env.text("DATA_DIR").into()),
+        })
+    }
 }
 
 /// Merges all sources. `previous` is the snapshot to be replaced.
@@ -42,6 +67,7 @@ pub(super) fn merge(
     path: &Path,
     previous: Option<&Settings>,
 ) -> Result<Settings, SettingsError> {
+    let place = Place::of(env, overrides)?;
     let mut sources = Sources {
         env,
         document,
@@ -57,23 +83,20 @@ pub(super) fn merge(
     let log = LogSettings {
         level: sources.level(),
         enable_file: sources.log_to_file()?,
-        file: log_file(env, overrides),
+        file: log_file(env, overrides, &place.data_dir),
         show_timestamp_console: env.flag("LOG_SHOW_TIMESTAMP_CONSOLE")?,
         show_location_file: env.flag("LOG_SHOW_LOCATION_FILE")?,
     };
     let cors_origins = sources.cors_origins();
+    let auth = auth(env, document, path)?;
+    if auth.enabled && auth.password.expose() == "admin" {
+        sources.warn("Log-in is on with the default password: choose another one".to_owned());
+    }
     Ok(Settings {
-        host: overrides
-            .host
-            .clone()
-            .unwrap_or_else(|| env.text("HOST").to_owned()),
-        port: match overrides.port {
-            Some(port) => port,
-            None if env.get("APP_PORT").is_some() => env.parsed("APP_PORT", PORT)?,
-            None => env.parsed("PORT", PORT)?,
-        },
+        host: place.host,
+        port: place.port,
         debug: env.flag("DEBUG")?,
-        data_dir: data_dir(env, overrides),
+        data_dir: place.data_dir,
         frontend_dir: overrides
             .frontend_dir
             .clone()
@@ -82,7 +105,7 @@ pub(super) fn merge(
         timezone,
         process_timezone,
         cors_origins,
-        auth: auth(env, document, path)?,
+        auth,
         plex_revision: revision(previous, plex.as_ref()),
         plex_form,
         plex,
@@ -119,7 +142,8 @@ fn cache(env: &Environment) -> Result<CacheSettings, SettingsError> {
 
 fn redis(env: &Environment) -> Result<RedisSettings, SettingsError> {
     Ok(RedisSettings {
-        enabled: env.flag("REDIS_ENABLED")?,
+        // Legacy: exactly this word; 3.3.0 takes anything else for "no".
+        enabled: env.text("REDIS_ENABLED").eq_ignore_ascii_case("true"),
         host: env.text("REDIS_HOST").to_owned(),
         port: env.parsed("REDIS_PORT", PORT)?,
         db: env.parsed("REDIS_DB", "the number of a database, 0 or more")?,
@@ -128,11 +152,11 @@ fn redis(env: &Environment) -> Result<RedisSettings, SettingsError> {
 }
 
 /// Below the working directory as in 3.3.0, or in the data directory where that was moved.
-fn log_file(env: &Environment, overrides: &Overrides) -> PathBuf {
+fn log_file(env: &Environment, overrides: &Overrides, data_dir: &Path) -> PathBuf {
     let moved = overrides.data_dir.is_some() || env.get("DATA_DIR").is_some();
     match env.get("LOG_FILE") {
         Some(path) => path.into(),
-        None if moved => data_dir(env, overrides).join("logs/komandorr.log"),
+        None if moved => data_dir.join("logs/komandorr.log"),
         None => env.text("LOG_FILE").into(),
     }
 }

@@ -17,6 +17,7 @@ use chrono_tz::Tz;
 
 pub use env::Environment;
 pub use file::ConfigFileError;
+pub use merge::Place;
 pub use store::SettingsStore;
 pub use url::{InvalidUrl, normalise_server_url};
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Mutex, watch};
 
 use super::file::{ConfigFile, ConfigFileError, Document, Stamp};
-use super::merge::{data_dir, merge};
+use super::merge::{Place, merge};
 use super::{Environment, Overrides, Settings, SettingsError};
 
 /// The current snapshot and the way to change it.
@@ -31,7 +31,7 @@ impl SettingsStore {
     /// # Errors
     /// A variable or a file that can't be used; nothing is changed then.
     pub fn open(env: Environment, overrides: Overrides) -> Result<Self, SettingsError> {
-        let file = ConfigFile::new(data_dir(&env, &overrides).join("config.json"));
+        let file = ConfigFile::new(Place::of(&env, &overrides)?.data_dir.join("config.json"));
         let seen = file.stamp();
         let settings = merge(&env, &overrides, &file.load()?, file.path(), None)?;
         Ok(Self {
@@ -104,6 +104,11 @@ impl SettingsStore {
         let next = merge(&self.env, &self.overrides, document, path, Some(&current))?;
         let changed = next != *current;
         if changed {
+            let new = next
+                .warnings
+                .iter()
+                .filter(|warning| !current.warnings.contains(warning));
+            new.for_each(|warning| tracing::warn!("{warning}"));
             self.current.send_replace(Arc::new(next));
         }
         Ok(changed)

@@ -68,8 +68,8 @@ pub const GROUPS: &[Group] = &[
             ),
             var(
                 "TZ",
-                "UTC",
-                "time zone (IANA name) of timestamps and, unless config.json has one, of the dashboard",
+                "",
+                "time zone (IANA name) of timestamps and, unless config.json has one, of the dashboard; unset = the system's and UTC",
             ),
             var("DEBUG", "false", "named in the log at start, nothing else"),
         ],
@@ -184,7 +184,11 @@ pub const GROUPS: &[Group] = &[
     Group {
         title: "Redis (read and checked; this version keeps its caches in memory)",
         variables: &[
-            var("REDIS_ENABLED", "false", "share caches through Redis"),
+            var(
+                "REDIS_ENABLED",
+                "false",
+                "share caches through Redis: true, or anything else for no",
+            ),
             var("REDIS_HOST", "localhost", "its host"),
             var("REDIS_PORT", "6379", "its port"),
             var("REDIS_DB", "0", "number of its database"),

@@ -45,9 +45,9 @@ pub fn router(app: AppState) -> Router {
     // One stack, for each call of `Router::layer` costs every request a boxed service more.
     let layers = ServiceBuilder::new()
         .layer(middleware::from_fn(requests::log))
-        .layer(CatchPanicLayer::custom(panicked))
         // Outside of the log-in: a browser sends no credentials with its preliminary question.
         .layer(cors(&app.settings.current().cors_origins))
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), auth::require))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::REQUEST_TIMEOUT,
