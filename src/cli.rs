@@ -28,6 +28,8 @@ pub enum Command {
     Demo(Listen),
     /// Ask a running server whether it is alive: exit code 0 or 1
     Healthcheck(Listen),
+    /// Show the settings in force and where each comes from, and ask Plex: exit code 0 or 1
+    Check(Listen),
     /// Print every environment variable with its default, as in .env.example
     EnvExample,
 }

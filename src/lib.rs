@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod cache;
+pub mod check;
 pub mod cli;
 pub mod compat;
 pub mod demo;

@@ -11,7 +11,7 @@ use komandorr::compat::uvicorn;
 use komandorr::instance::Instance;
 use komandorr::logging::Log;
 use komandorr::settings::{Environment, SettingsError, SettingsStore, variables};
-use komandorr::{demo, healthcheck};
+use komandorr::{check, demo, healthcheck};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(listen)) => serve(listen),
         Some(Command::Demo(listen)) => run_demo(listen),
         Some(Command::Healthcheck(listen)) => check_health(listen),
+        Some(Command::Check(listen)) => run_check(listen),
         Some(Command::EnvExample) => print(&variables::example_file()),
     };
     match done {
@@ -76,6 +77,11 @@ fn check_health(listen: Listen) -> anyhow::Result<()> {
         .and_then(|env| Ok(healthcheck::run(&env, &listen.into())?));
     // Docker knows one exit code for "unhealthy", whatever the reason.
     healthy.map_err(|error| anyhow::anyhow!("not healthy: {error:#}"))
+}
+
+fn run_check(listen: Listen) -> anyhow::Result<()> {
+    let settings = SettingsStore::open(Environment::from_process()?, listen.into())?;
+    runtime()?.block_on(check::run(&settings, &mut io::stdout()))
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {

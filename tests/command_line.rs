@@ -4,8 +4,9 @@ use std::os::unix::fs::symlink;
 use std::process::Output;
 
 use komandorr::settings::variables;
+use serde_json::json;
 
-use crate::harness::{Server, command};
+use crate::harness::{Server, command, plex};
 
 async fn run(arguments: &[&str]) -> Output {
     let directory = tempfile::tempdir().unwrap();
@@ -87,5 +88,36 @@ async fn the_command_of_existing_compose_files_starts_the_server() {
         String::from_utf8(other.stderr)
             .unwrap()
             .contains("this is Komandorr, not python")
+    );
+}
+
+#[tokio::test]
+async fn check_shows_what_is_in_force_and_whether_plex_answers() {
+    let plex = plex(0).await;
+    let builder = Server::builder()
+        .plex(&plex)
+        .config(&json!({"general": {"timezone": "Mars/X"}}))
+        .argument("check");
+    let output = builder.command().output().await.unwrap();
+    let said = printed(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for line in [
+        "PORT                        environment   0\n",
+        "TZ                          config.json   Mars/X\n",
+        "PLEX_SERVER_TOKEN           environment   ***\n",
+        "PLEX_TIMEOUT                default       10\n",
+        "warning: general.timezone: \"Mars/X\" is not the IANA name of a time zone\n",
+        "Plex: Demo Plex answers\n",
+    ] {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+    assert!(!said.contains(plex.token()));
+    plex.refuse().await;
+    let output = builder.command().output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        said,
+        "komandorr: Plex: Could not connect to server - check URL\n"
     );
 }

@@ -3,6 +3,7 @@
 //! One immutable snapshot, replaced whole when something changes. Whoever needs several values
 //! that belong together takes one snapshot and reads them from it.
 
+mod describe;
 mod env;
 mod file;
 mod merge;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+pub use describe::{Described, Source};
 pub use env::Environment;
 pub use file::ConfigFileError;
 pub use merge::Place;

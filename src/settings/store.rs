@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex, watch};
 
+use super::describe::{Described, describe};
 use super::file::{ConfigFile, ConfigFileError, Document, Stamp};
 use super::merge::{Place, merge};
 use super::{Environment, Overrides, Settings, SettingsError};
@@ -46,6 +47,14 @@ impl SettingsStore {
     /// The settings of this moment.
     pub fn current(&self) -> Arc<Settings> {
         Arc::clone(&self.current.borrow())
+    }
+
+    /// Every setting with its source, for people; secrets are masked.
+    ///
+    /// # Errors
+    /// `config.json` has become unreadable since the start.
+    pub fn describe(&self) -> Result<Vec<Described>, ConfigFileError> {
+        Ok(describe(&self.env, &self.overrides, &self.file.load()?))
     }
 
     /// To be told of changes.

@@ -14,6 +14,17 @@ pub struct Variable {
     pub meaning: &'static str,
     /// Its value must not be shown.
     pub secret: bool,
+    /// Section and key in `config.json` that win over it.
+    pub stored: Option<(&'static str, &'static str)>,
+}
+
+impl Variable {
+    const fn stored(self, section: &'static str, key: &'static str) -> Self {
+        Self {
+            stored: Some((section, key)),
+            ..self
+        }
+    }
 }
 
 /// Variables that belong together, with a heading.
@@ -31,6 +42,7 @@ const fn var(name: &'static str, default: &'static str, meaning: &'static str) -
         default,
         meaning,
         secret: false,
+        stored: None,
     }
 }
 
@@ -40,6 +52,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
         default,
         meaning,
         secret: true,
+        stored: None,
     }
 }
 
@@ -70,16 +83,16 @@ pub const GROUPS: &[Group] = &[
                 "TZ",
                 "",
                 "time zone (IANA name) of timestamps and, unless config.json has one, of the dashboard; unset = the system's and UTC",
-            ),
+            ).stored("general", "timezone"),
             var("DEBUG", "false", "named in the log at start, nothing else"),
         ],
     },
     Group {
         title: "Log-in (config.json: auth)",
         variables: &[
-            var("ENABLE_AUTH", "false", "ask for user name and password"),
-            var("AUTH_USERNAME", "admin", "user name"),
-            secret("AUTH_PASSWORD", "admin", "password"),
+            var("ENABLE_AUTH", "false", "ask for user name and password").stored("auth", "enabled"),
+            var("AUTH_USERNAME", "admin", "user name").stored("auth", "username"),
+            secret("AUTH_PASSWORD", "admin", "password").stored("auth", "password"),
         ],
     },
     Group {
@@ -89,13 +102,13 @@ pub const GROUPS: &[Group] = &[
                 "PLEX_SERVER_URL",
                 "",
                 "address of the Plex server, such as http://192.168.1.10:32400",
-            ),
+            ).stored("plex", "server_url"),
             secret(
                 "PLEX_SERVER_TOKEN",
                 "",
                 "X-Plex-Token of the server's owner",
-            ),
-            var("PLEX_SERVER_NAME", "Plex Server", "name shown for it"),
+            ).stored("plex", "server_token"),
+            var("PLEX_SERVER_NAME", "Plex Server", "name shown for it").stored("plex", "server_name"),
             var(
                 "PLEX_TIMEOUT",
                 "10",
@@ -158,12 +171,12 @@ pub const GROUPS: &[Group] = &[
                 "LOG_LEVEL",
                 "INFO",
                 "DEBUG, INFO, WARNING, ERROR or CRITICAL",
-            ),
+            ).stored("logging", "level"),
             var(
                 "LOG_ENABLE_FILE",
                 "true",
                 "write a log file beside the console",
-            ),
+            ).stored("logging", "enable_file"),
             var(
                 "LOG_FILE",
                 "logs/komandorr.log",

@@ -1,0 +1,36 @@
+//! `komandorr check`: what is in force, where it comes from, and does Plex answer?
+
+use std::io::Write;
+
+use anyhow::bail;
+
+use crate::plex::PlexClient;
+use crate::settings::SettingsStore;
+
+/// Writes a report. The settings themselves have been checked by then: a server would start.
+///
+/// # Errors
+/// A Plex server is configured and does not answer, or the report can't be written.
+pub async fn run(settings: &SettingsStore, out: &mut impl Write) -> anyhow::Result<()> {
+    for one in settings.describe()? {
+        writeln!(out, "{:<27} {:<13} {}", one.name, one.source, one.value)?;
+    }
+    let now = settings.current();
+    writeln!(out)?;
+    for warning in &now.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    let Some(target) = &now.plex else {
+        writeln!(out, "Plex: not configured")?;
+        return Ok(());
+    };
+    let client = PlexClient::new(now.plex_client)?;
+    match client.server(&target.base_url, &target.token).about().await {
+        Ok(about) => {
+            let name = about.name.as_deref().unwrap_or("a server without a name");
+            writeln!(out, "Plex: {name} answers")?;
+            Ok(())
+        }
+        Err(error) => bail!("Plex: {error}"),
+    }
+}
