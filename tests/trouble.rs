@@ -149,6 +149,8 @@ async fn every_kind_of_failure_is_an_answer_with_status_200() {
         (Fault::Status(401), "Invalid Plex token"),
         (Fault::Status(498), "Invalid Plex token"),
         (Fault::Status(500), "Server returned status code: 500"),
+        (Fault::Status(403), "Server returned status code: 403"),
+        (Fault::Status(404), "Server returned status code: 404"),
         (
             Fault::Redirect("http://127.0.0.1:1/".to_owned()),
             "Server returned status code: 302",

@@ -308,40 +308,36 @@ impl<T> CacheEntry<T> {
         }
         self.counters.misses += u64::from(count);
 
-        let stale = self.stale(now);
-        let wait_for_part = self
-            .partial_age(now)
-            .is_some_and(|age| age < self.policy.ttl);
-        if wait_for_part && let Some(stale) = stale {
-            // The newest fetch brought only a half, and it is not yet time for the next one.
-            self.counters.stale_served += 1;
-            return Look::only(Verdict::Answer(stale));
+        let fallback = self.fallback(now);
+        // The newest fetch brought only a half; the next one is due when that is a TTL old.
+        let part_is_new = self
+            .partial
+            .as_ref()
+            .is_some_and(|p| p.age(now) < self.policy.ttl);
+        let too_early = self
+            .trouble
+            .as_ref()
+            .filter(|t| self.flight.is_none() && now < t.not_before);
+        match (fallback, too_early) {
+            (Some(fallback), too_early) if part_is_new || too_early.is_some() => {
+                self.counters.stale_served += 1;
+                Look::only(Verdict::Answer(fallback))
+            }
+            (None, Some(trouble)) => Look::only(Verdict::Failed(Arc::clone(&trouble.error))),
+            (fallback, _) => self.wait_or_serve(fallback, now),
         }
-        if self.flight.is_none()
-            && let Some(trouble) = self.trouble.as_ref().filter(|t| now < t.not_before)
-        {
-            let error = Arc::clone(&trouble.error);
-            return Look::only(match stale {
-                Some(stale) => {
-                    self.counters.stale_served += 1;
-                    Verdict::Answer(stale)
-                }
-                None => Verdict::Failed(error),
-            });
-        }
-        self.wait_or_serve(stale, now)
     }
 
     /// Nothing fresh, and a fetch runs or is due: start or join it, and say what to do meanwhile.
-    fn wait_or_serve(&mut self, stale: Option<Cached<T>>, now: Instant) -> Look<T> {
+    fn wait_or_serve(&mut self, fallback: Option<Cached<T>>, now: Instant) -> Look<T> {
         let (launch, done, started) = self.start_or_join(now);
         let troubled = self.trouble.is_some();
-        let patience = (troubled || stale.is_some()).then(|| started + self.policy.max_wait);
-        let verdict = match stale {
+        let patience = (troubled || fallback.is_some()).then(|| started + self.policy.max_wait);
+        let verdict = match fallback {
             // A retry after a failure may take as long as the failure did: nobody waits for it.
-            Some(stale) if troubled || patience.is_some_and(|until| until <= now) => {
+            Some(fallback) if troubled || patience.is_some_and(|until| until <= now) => {
                 self.counters.stale_served += 1;
-                Verdict::Answer(stale)
+                Verdict::Answer(fallback)
             }
             _ => {
                 let shared = launch.is_none();
@@ -399,9 +395,6 @@ impl<T> CacheEntry<T> {
         now: Instant,
         jitter: f64,
     ) -> Outcome<T> {
-        self.counters.fetches = self.counters.fetches.saturating_add(1);
-        self.counters.fetching += took;
-        self.counters.fetch_errors += u64::from(result.is_err());
         if self
             .flight
             .as_ref()
@@ -412,40 +405,54 @@ impl<T> CacheEntry<T> {
         if ticket.origin != self.origin {
             return Outcome::Overtaken;
         }
-        let current = ticket.generation == self.generation;
+        if ticket.generation != self.generation {
+            return self.settle_cleared(result, now);
+        }
+        self.counters.fetches = self.counters.fetches.saturating_add(1);
+        self.counters.fetching += took;
+        self.counters.fetch_errors += u64::from(result.is_err());
+        // With a TTL of zero nothing is cached, not even for bad times.
+        let keep =
+            |stored: &Arc<Stored<T>>| (!self.policy.ttl.is_zero()).then(|| Arc::clone(stored));
         match result {
             Ok(Fetched::Whole(value)) => {
                 let stored = Arc::new(Stored {
                     value,
                     fetched_at: now,
                 });
-                if current {
-                    self.whole = Some(Arc::clone(&stored));
-                    self.partial = None;
-                    self.trouble = None;
-                }
+                self.whole = keep(&stored);
+                self.partial = None;
+                self.trouble = None;
                 Outcome::Value(self.fetched(stored))
             }
-            Ok(Fetched::Partial(value)) => {
+            Ok(Fetched::Partial(value, error)) => {
                 let stored = Arc::new(Stored {
                     value,
                     fetched_at: now,
                 });
-                if current {
-                    self.partial = Some(Arc::clone(&stored));
-                    self.trouble = None;
-                    if let Some(whole) = self.young_whole(now) {
-                        return Outcome::Value(whole);
-                    }
-                }
-                Outcome::Value(self.fetched(stored))
+                self.partial = keep(&stored);
+                self.remember(Arc::new(error), now, jitter);
+                let whole = self.young_whole(now);
+                Outcome::Value(whole.unwrap_or_else(|| self.fetched(stored)))
             }
             Err(error) => {
-                if current {
-                    self.remember(Arc::clone(&error), now, jitter);
-                }
+                self.partial = None;
+                self.remember(Arc::clone(&error), now, jitter);
                 Outcome::Failed(error)
             }
+        }
+    }
+
+    /// The entry was cleared while the fetch ran: its readers are answered, nothing is kept.
+    fn settle_cleared(&self, result: Result<Fetched<T>, SharedError>, now: Instant) -> Outcome<T> {
+        match result {
+            Ok(Fetched::Whole(value) | Fetched::Partial(value, _)) => {
+                Outcome::Value(self.fetched(Arc::new(Stored {
+                    value,
+                    fetched_at: now,
+                })))
+            }
+            Err(error) => Outcome::Failed(error),
         }
     }
 
@@ -457,12 +464,9 @@ impl<T> CacheEntry<T> {
         } else {
             backoff::delay(failures, error.retry_after, jitter)
         };
-        let refused_since = error.refused.then(|| {
-            earlier
-                .as_ref()
-                .and_then(|t| t.refused_since)
-                .unwrap_or(now)
-        });
+        // Only a success ends it: another kind of failure does not make the token good again.
+        let refused_before = earlier.as_ref().and_then(|t| t.refused_since);
+        let refused_since = refused_before.or(error.refused.then_some(now));
         self.trouble = Some(Trouble {
             since: earlier.map_or(now, |t| t.since),
             refused_since,
@@ -472,8 +476,8 @@ impl<T> CacheEntry<T> {
         });
     }
 
-    /// What a reader gets that has waited in vain: the stale value, else the known failure, else
-    /// nothing (the entry was cleared meanwhile).
+    /// What a reader gets that has waited in vain: a value that has come in otherwise, an older
+    /// one, the known failure, or nothing (the entry was cleared meanwhile).
     pub(super) fn instead(
         &mut self,
         origin: Origin,
@@ -482,9 +486,12 @@ impl<T> CacheEntry<T> {
         if origin != self.origin {
             return None;
         }
-        if let Some(stale) = self.stale(now) {
+        if let Some(fresh) = self.fresh(now) {
+            return Some(Ok(fresh));
+        }
+        if let Some(fallback) = self.fallback(now) {
             self.counters.stale_served += 1;
-            return Some(Ok(stale));
+            return Some(Ok(fallback));
         }
         self.trouble
             .as_ref()
@@ -526,45 +533,51 @@ impl<T> CacheEntry<T> {
     }
 
     fn young_whole(&self, now: Instant) -> Option<Cached<T>> {
-        self.stale(now)
+        self.stale_whole(now)
             .filter(|whole| whole.age < WHOLE_BEATS_PARTIAL)
     }
 
-    fn partial_age(&self, now: Instant) -> Option<Duration> {
-        self.partial.as_ref().map(|partial| partial.age(now))
+    /// The best there is while nothing fresh can be had: a young whole value, else the half that
+    /// the newest fetch brought, else an older whole one within its limits.
+    fn fallback(&self, now: Instant) -> Option<Cached<T>> {
+        let partial = || {
+            let partial = self.partial.as_ref()?;
+            (partial.age(now) <= self.policy.max_stale).then(|| self.stale(partial, now))
+        };
+        self.young_whole(now)
+            .or_else(partial)
+            .or_else(|| self.stale_whole(now))
     }
 
-    /// The last whole value, however old, while it may still be served.
-    fn stale(&self, now: Instant) -> Option<Cached<T>> {
+    /// The last whole value, while it may still be served.
+    fn stale_whole(&self, now: Instant) -> Option<Cached<T>> {
         let whole = self.whole.as_ref()?;
-        let age = whole.age(now);
-        let refused_for = self
-            .trouble
-            .as_ref()
-            .and_then(|t| t.refused_since)
-            .map(|since| now.saturating_duration_since(since));
-        if age > self.policy.max_stale || refused_for.is_some_and(|t| t > STALE_WHILE_REFUSED) {
-            return None;
-        }
+        let refused_since = self.trouble.as_ref().and_then(|t| t.refused_since);
+        let refused_for = refused_since.map(|since| now.saturating_duration_since(since));
+        let refused = refused_for.is_some_and(|time| time > STALE_WHILE_REFUSED);
+        (whole.age(now) <= self.policy.max_stale && !refused).then(|| self.stale(whole, now))
+    }
+
+    fn stale(&self, stored: &Arc<Stored<T>>, now: Instant) -> Cached<T> {
         let since = match (&self.trouble, &self.flight) {
             (Some(trouble), _) => trouble.since,
             (None, Some(flight)) => flight.started,
             (None, None) => now,
         };
-        Some(Cached {
-            stored: Arc::clone(whole),
-            age,
+        Cached {
+            stored: Arc::clone(stored),
+            age: stored.age(now),
             fresh_for: Duration::ZERO,
             freshness: Freshness::Stale {
                 failing_for: now.saturating_duration_since(since),
                 error: self.trouble.as_ref().map(|t| Arc::clone(&t.error)),
             },
-        })
+        }
     }
 
     /// Counters and state, for operators.
     pub(super) fn stats(&self, now: Instant) -> Stats {
-        let served = self.fresh(now).or_else(|| self.stale(now));
+        let served = self.fresh(now).or_else(|| self.fallback(now));
         let counters = &self.counters;
         Stats {
             name: self.name,

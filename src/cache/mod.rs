@@ -41,8 +41,8 @@ pub struct Origin(pub u64);
 pub enum Fetched<T> {
     /// The complete value.
     Whole(T),
-    /// A part of the value, because one of several upstream calls failed.
-    Partial(T),
+    /// A part of the value, because one of several upstream calls failed, and that failure.
+    Partial(T, FetchError),
 }
 
 /// Why a fetch failed, in a form that many waiting requests can share.

@@ -25,7 +25,8 @@ type Answered = Result<Cached<u32>, SharedError>;
 /// What the next fetch does, and how long it takes.
 enum Act {
     Whole(u32, Duration),
-    Part(u32),
+    /// A half, the other one failing in this way and after this time.
+    Part(u32, FetchError, Duration),
     Fail(FetchError, Duration),
     Panic,
 }
@@ -75,7 +76,10 @@ impl Upstream {
                     sleep(delay).await;
                     Ok(Fetched::Whole(value))
                 }
-                Act::Part(value) => Ok(Fetched::Partial(value)),
+                Act::Part(value, error, delay) => {
+                    sleep(delay).await;
+                    Ok(Fetched::Partial(value, error))
+                }
                 Act::Fail(error, delay) => {
                     sleep(delay).await;
                     Err(error)
@@ -116,6 +120,10 @@ impl Upstream {
 
 fn at_once(value: u32) -> Act {
     Act::Whole(value, Duration::ZERO)
+}
+
+fn half(value: u32) -> Act {
+    Act::Part(value, FetchError::new("half is down"), Duration::ZERO)
 }
 
 fn failure() -> Act {
@@ -178,10 +186,17 @@ async fn a_ttl_of_zero_caches_nothing_but_shares_fetches() {
     };
     let upstream = Upstream::new(none)
         .will(Act::Whole(1, secs(1)))
-        .will(at_once(2));
+        .will(at_once(2))
+        .will(failure());
     let (a, b) = tokio::join!(upstream.read(), upstream.read());
     assert_eq!((value(&a), value(&b), upstream.fetches()), (1, 1, 1));
     assert_eq!(value(&upstream.read().await), 2);
+    assert!(!upstream.stats().cached);
+    assert_eq!(
+        error(upstream.read().await),
+        "down",
+        "nothing is kept for bad times either"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -482,51 +497,145 @@ async fn refused_credentials_end_stale_answers_after_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_later_failure_of_another_kind_does_not_bring_refused_data_back() {
+    let upstream = Upstream::new(POLICY).will(at_once(1));
+    upstream.read().await.unwrap();
+    let refused = FetchError {
+        refused: true,
+        ..FetchError::new("Invalid Plex token")
+    };
+    upstream.then(Act::Fail(refused, Duration::ZERO));
+    upstream.then(failure());
+    advance(secs(5)).await;
+    assert!(is_stale(&upstream.read().await));
+    advance(secs(61)).await;
+    upstream.read().await.unwrap_err();
+    tokio::task::yield_now().await;
+    assert_eq!(error(at_once_from(&upstream).await), "down");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_part_is_answered_for_one_ttl_when_there_is_nothing_whole() {
-    let upstream = Upstream::new(POLICY).will(Act::Part(1)).will(failure());
+    let upstream = Upstream::new(POLICY).will(half(1)).will(failure());
     assert_eq!(value(&upstream.read().await), 1);
     advance(secs(4)).await;
-    assert_eq!(value(&at_once_from(&upstream).await), 1);
+    let answered = at_once_from(&upstream).await;
+    assert_eq!((value(&answered), is_stale(&answered)), (1, false));
     advance(secs(1)).await;
+    assert!(
+        is_stale(&at_once_from(&upstream).await),
+        "while the next fetch runs"
+    );
+    tokio::task::yield_now().await;
     assert_eq!(
-        error(upstream.read().await),
+        error(at_once_from(&upstream).await),
         "down",
-        "a part is never a fall-back"
+        "a part is no lasting fall-back"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_young_whole_value_wins_over_a_part_and_an_old_one_does_not() {
-    let upstream = Upstream::new(POLICY).will(at_once(1)).will(Act::Part(2));
+    let upstream = Upstream::new(POLICY)
+        .will(at_once(1))
+        .will(half(2))
+        .will(half(3));
     upstream.read().await.unwrap();
     advance(secs(5)).await;
     let answered = upstream.read().await;
-    assert!(is_stale(&answered));
-    assert_eq!(value(&answered), 1);
+    assert_eq!((value(&answered), is_stale(&answered)), (1, true));
     advance(secs(4)).await;
-    assert_eq!(value(&at_once_from(&upstream).await), 1);
+    let Freshness::Stale { failing_for, error } = at_once_from(&upstream).await.unwrap().freshness
+    else {
+        panic!("stale")
+    };
+    assert_eq!(
+        (failing_for, error.unwrap().message.as_str()),
+        (secs(4), "half is down")
+    );
     assert_eq!(
         upstream.fetches(),
         2,
         "parts are not fetched more often than the TTL says"
     );
 
-    upstream.then(Act::Part(3));
-    upstream.then(failure());
     advance(secs(21)).await;
-    let answered = upstream.read().await;
+    let answered = at_once_from(&upstream).await;
+    assert_eq!(
+        (value(&answered), is_stale(&answered)),
+        (2, true),
+        "the whole is 30 s old"
+    );
+    tokio::task::yield_now().await;
+    let answered = at_once_from(&upstream).await;
     assert_eq!(
         (value(&answered), is_stale(&answered)),
         (3, false),
-        "the whole is 30 s old"
+        "the next half is in"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_fails_an_old_whole_value_is_better_than_a_part() {
+    let upstream = Upstream::new(POLICY)
+        .will(at_once(1))
+        .will(half(2))
+        .will(failure());
+    upstream.read().await.unwrap();
+    advance(secs(40)).await;
+    assert_eq!(value(&upstream.read().await), 2);
     advance(secs(5)).await;
-    let answered = upstream.read().await;
-    assert_eq!(
-        (value(&answered), is_stale(&answered)),
-        (1, true),
-        "whole beats half"
-    );
+    assert_eq!(value(&at_once_from(&upstream).await), 2);
+    tokio::task::yield_now().await;
+    let answered = at_once_from(&upstream).await;
+    assert_eq!((value(&answered), is_stale(&answered)), (1, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_that_hangs_costs_one_wait_once() {
+    let slow = || Act::Part(1, FetchError::new("half hangs"), secs(10));
+    let upstream = Upstream::new(POLICY).will(slow());
+    assert_eq!(value(&upstream.read().await), 1, "the one wait");
+    for _ in 0..20 {
+        upstream.then(slow());
+    }
+    for _ in 0..600 {
+        assert_eq!(value(&at_once_from(&upstream).await), 1);
+        advance(Duration::from_millis(100)).await;
+    }
+    let retries = upstream.fetches() - 1;
+    assert!((2..=4).contains(&retries), "{retries} retries in a minute");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_of_one_half_is_obeyed() {
+    let busy = FetchError {
+        retry_after: Some(secs(60)),
+        ..FetchError::new("busy")
+    };
+    let upstream = Upstream::new(POLICY)
+        .will(Act::Part(1, busy, Duration::ZERO))
+        .will(at_once(2));
+    upstream.read().await.unwrap();
+    advance(secs(59)).await;
+    assert_eq!(value(&at_once_from(&upstream).await), 1);
+    assert_eq!(upstream.fetches(), 1);
+    advance(secs(1)).await;
+    at_once_from(&upstream).await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(value(&at_once_from(&upstream).await), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_of_a_cleared_fetch_that_fails_gets_what_has_come_in_since() {
+    let upstream = Upstream::new(POLICY)
+        .will(Act::Fail(FetchError::new("down"), secs(3)))
+        .will(Act::Whole(2, secs(1)));
+    let early = upstream.reader().await;
+    upstream.cache.clear();
+    assert_eq!(value(&upstream.read().await), 2);
+    let answered = early.await.unwrap();
+    assert_eq!((value(&answered), is_stale(&answered)), (2, false));
 }
 
 #[tokio::test(start_paused = true)]

@@ -223,21 +223,18 @@ fn source(
 /// Both calls at once. When one of them fails its half is missing; when both do, so is the answer.
 async fn fetch(server: &PlexServer, timestamp: String) -> Result<Fetched<Answer>, FetchError> {
     let (work, streams) = tokio::join!(server.activities(), server.sessions());
-    let work = none_if_forbidden(work);
-    for (path, error) in [
-        ("/activities", work.as_ref().err()),
-        ("/status/sessions", streams.as_ref().err()),
-    ] {
-        if let Some(error) = error {
-            tracing::error!("Error fetching {path}: {error}");
-        }
-    }
-    let whole = work.is_ok() && streams.is_ok();
-    let (work, streams) = match (work, streams) {
-        (Err(of_work), Err(error)) => {
-            return Err(FetchError::from(error).and(&of_work.into()));
-        }
-        (work, streams) => (work.unwrap_or_default(), streams.unwrap_or_default()),
+    let work = none_if_forbidden(work, streams.is_ok());
+    let failed = |path: &str, error: PlexError| {
+        tracing::error!("Error fetching {path}: {error}");
+        FetchError::from(error)
+    };
+    let work = work.map_err(|error| failed("/activities", error));
+    let streams = streams.map_err(|error| failed("/status/sessions", error));
+    let (work, streams, missing) = match (work, streams) {
+        (Ok(work), Ok(streams)) => (work, streams, None),
+        (Ok(work), Err(error)) => (work, Vec::new(), Some(error)),
+        (Err(error), Ok(streams)) => (Vec::new(), streams, Some(error)),
+        (Err(of_work), Err(of_streams)) => return Err(of_streams.and(&of_work)),
     };
     let activities = list(work, streams);
     tracing::debug!("Total activities retrieved: {}", activities.len());
@@ -247,22 +244,25 @@ async fn fetch(server: &PlexServer, timestamp: String) -> Result<Fetched<Answer>
         timestamp,
     })
     .map_err(|error| FetchError::new(error.to_string()))?;
-    Ok(if whole {
-        Fetched::Whole(answer)
-    } else {
-        Fetched::Partial(answer)
+    Ok(match missing {
+        None => Fetched::Whole(answer),
+        Some(error) => Fetched::Partial(answer, error),
     })
 }
 
 /// A token without the owner's rights may not see the server's background work, and old servers
-/// have no such list: that is an empty list, not a failure.
-fn none_if_forbidden(work: Result<Vec<RawItem>, PlexError>) -> Result<Vec<RawItem>, PlexError> {
+/// have no such list: that is an empty list, not a failure. But only where the server answers
+/// otherwise: a proxy that knows nothing of Plex says 404 to everything.
+fn none_if_forbidden(
+    work: Result<Vec<RawItem>, PlexError>,
+    server_answers: bool,
+) -> Result<Vec<RawItem>, PlexError> {
     static SAID: AtomicBool = AtomicBool::new(false);
     match work {
         Err(PlexError::Status {
             status: status @ (403 | 404),
             ..
-        }) => {
+        }) if server_answers => {
             if !SAID.swap(true, Ordering::Relaxed) {
                 tracing::info!("Plex answers /activities with {status}: only streams are shown");
             }
