@@ -12,7 +12,7 @@ use crate::settings::SettingsStore;
 /// # Errors
 /// A Plex server is configured and does not answer, or the report can't be written.
 pub async fn run(settings: &SettingsStore, out: &mut impl Write) -> anyhow::Result<()> {
-    for one in settings.describe()? {
+    for one in settings.describe().await {
         writeln!(out, "{:<27} {:<13} {}", one.name, one.source, one.value)?;
     }
     let now = settings.current();

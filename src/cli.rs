@@ -83,13 +83,14 @@ mod tests {
     fn help_lists_every_variable_with_its_default() {
         let help = Cli::command().render_long_help().to_string();
         for variable in variables::GROUPS.iter().flat_map(|group| group.variables) {
+            let begins = format!("  {} ", variable.name);
+            let line = help.lines().find(|line| line.starts_with(&begins)).unwrap();
+            let default = Some(variable.default)
+                .filter(|d| !d.is_empty())
+                .unwrap_or("unset");
             assert!(
-                help.contains(&format!("  {} ", variable.name)),
-                "{}",
-                variable.name
-            );
-            assert!(
-                help.contains(&format!("[{}]", variable.default)) || variable.default.is_empty()
+                line.ends_with(&format!("{} [{default}]", variable.meaning)),
+                "{line}"
             );
         }
     }

@@ -62,7 +62,7 @@ impl Instance {
         match file.try_lock() {
             Ok(()) => {}
             // Some network file systems have no locks; then nothing keeps a second process away.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            Err(TryLockError::Error(error)) if is_unsupported(&error) => {
                 exclusive = false;
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -102,6 +102,12 @@ impl Instance {
         self.file.rewind()?;
         write!(self.file, "pid {}\n{address}", std::process::id())
     }
+}
+
+/// Whether the file system has no locks, or its lock server is not there.
+fn is_unsupported(error: &io::Error) -> bool {
+    const ENOLCK: i32 = 37;
+    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(ENOLCK)
 }
 
 /// Where the process that holds `directory` listens, as far as it has said so.

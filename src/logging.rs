@@ -179,10 +179,13 @@ where
                 }
             }
         }
+        let mut text = String::new();
         context
             .field_format()
-            .format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+            .format_fields(Writer::new(&mut text), event)?;
+        // One event is one line: what others send us, a server's name for instance, must not be
+        // able to write lines of its own.
+        writeln!(writer, "{}", text.replace(['\r', '\n'], " "))
     }
 }
 

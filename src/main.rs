@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use komandorr::cli::{Cli, Command, Listen};
@@ -54,18 +55,17 @@ fn serve(listen: Listen) -> anyhow::Result<()> {
     // First, so that a second process leaves the log of the first one alone.
     let instance = Instance::claim(&settings.current().data_dir)?;
     let log = Log::start(&settings.current())?;
-    runtime()?
-        .block_on(async { komandorr::run(settings, instance, log, stop_signal()?, announce).await })
+    block_on(async { komandorr::run(settings, instance, log, stop_signal()?, announce).await })
 }
 
 fn run_demo(listen: Listen) -> anyhow::Result<()> {
-    let env = Environment::from_process()?.for_demo();
-    runtime()?.block_on(async {
+    let env = Environment::from_variables().for_demo();
+    block_on(async {
         let demo = demo::Demo::prepare(env, listen.into()).await?;
-        let instance = Instance::claim(&demo.settings.current().data_dir)?;
+
         let log = Log::start(&demo.settings.current())?;
         let stage = demo.stage;
-        komandorr::run(demo.settings, instance, log, stop_signal()?, announce).await?;
+        komandorr::run(demo.settings, demo.instance, log, stop_signal()?, announce).await?;
         drop(stage);
         Ok(())
     })
@@ -81,13 +81,19 @@ fn check_health(listen: Listen) -> anyhow::Result<()> {
 
 fn run_check(listen: Listen) -> anyhow::Result<()> {
     let settings = SettingsStore::open(Environment::from_process()?, listen.into())?;
-    runtime()?.block_on(check::run(&settings, &mut io::stdout()))
+    block_on(check::run(&settings, &mut io::stdout()))
 }
 
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+/// Runs `work` to its end. Threads that are stuck in the system then (resolving a name, reading
+/// from a network file system) are left behind rather than waited for.
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    const STUCK_THREADS: Duration = Duration::from_millis(500);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()
+        .build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(STUCK_THREADS);
+    done
 }
 
 /// The first line on standard output; scripts and tests read the port from it.

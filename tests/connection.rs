@@ -183,3 +183,42 @@ async fn a_configuration_that_cannot_be_written_is_an_error_and_not_in_force() {
         "Plex not configured"
     );
 }
+
+#[tokio::test]
+async fn a_server_cannot_write_lines_into_the_log_or_fill_the_memory() {
+    let plex = plex(1).await;
+    let named = json!({"MediaContainer": {"friendlyName": "x\nERROR - forged"}});
+    plex.set_fault("/", Fault::Body(named.to_string()));
+    let sections: Vec<Value> = (0..5000)
+        .map(|n| json!({"key": n, "type": "movie"}))
+        .collect();
+    let sections = json!({"MediaContainer": {"Directory": sections}});
+    plex.set_fault("/library/sections", Fault::Body(sections.to_string()));
+    let server = Server::builder().start().await;
+    plex.forget_calls();
+    let verdict = server.post("/api/plex/validate", &body(&plex)).await.json();
+    assert_eq!(verdict["valid"], true);
+    let counted = plex.calls_by_path();
+    assert!(counted.keys().filter(|path| path.ends_with("/all")).count() <= 500);
+    assert!(
+        !server
+            .log()
+            .lines()
+            .any(|line| line.starts_with("ERROR - forged"))
+    );
+    assert!(server.log().contains("x ERROR - forged"));
+}
+
+#[tokio::test]
+async fn one_hanging_count_does_not_cost_the_others() {
+    let plex = plex(1).await;
+    plex.set_fault("/library/sections/1/all", Fault::Hang);
+    let server = Server::builder().env("PLEX_TIMEOUT", "1").start().await;
+    let saved = server.post("/api/plex/config", &body(&plex)).await.json();
+    assert!(saved["total_users"].as_u64().unwrap() > 0, "{saved}");
+    assert!(saved["total_tv_shows"].as_u64().unwrap() > 0, "{saved}");
+    assert!(
+        saved["total_movies"].as_u64().unwrap() > 0,
+        "the other library of films: {saved}"
+    );
+}

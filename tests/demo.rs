@@ -3,12 +3,15 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::harness::{Server, command};
 
 #[tokio::test]
 async fn the_demo_shows_moving_activities_and_touches_nothing_real() {
+    // Neither is a file `.env`, and this one would even stop a server.
     let server = Server::builder()
+        .file(".env", "HOST=192.0.2.1\nno pair\n")
         .env("PLEX_SERVER_URL", "http://192.0.2.1:32400")
         .env("PLEX_SERVER_TOKEN", "real")
         .env("AUTH_PASSWORD", "real")
@@ -18,7 +21,12 @@ async fn the_demo_shows_moving_activities_and_touches_nothing_real() {
         .await;
     let body = server.get("/api/plex/activities").await.json();
     assert_eq!(body["error"], false);
-    let first = body["activities"].as_array().unwrap().clone();
+    let progress = |body: &Value| -> Vec<(Value, Value)> {
+        let list = body["activities"].as_array().unwrap().iter();
+        list.map(|activity| (activity["uuid"].clone(), activity["progress"].clone()))
+            .collect()
+    };
+    let first = progress(&body);
     assert!(first.len() >= 5, "{first:?}");
     let config = server.get("/api/plex/config").await.json();
     assert!(
@@ -31,11 +39,9 @@ async fn the_demo_shows_moving_activities_and_touches_nothing_real() {
 
     let started = Instant::now();
     loop {
-        server
-            .post("/api/plex/cache/clear", &serde_json::json!({}))
-            .await;
-        let now = server.get("/api/plex/activities").await.json()["activities"].clone();
-        if now.as_array().unwrap() != &first {
+        server.post("/api/plex/cache/clear", &json!({})).await;
+        let now = server.get("/api/plex/activities").await.json();
+        if progress(&now) != first {
             break;
         }
         assert!(started.elapsed() < Duration::from_secs(15), "nothing moves");
@@ -44,7 +50,7 @@ async fn the_demo_shows_moving_activities_and_touches_nothing_real() {
     let files: Vec<_> = std::fs::read_dir(server.directory.path())
         .unwrap()
         .collect();
-    assert!(files.is_empty(), "the demo left files: {files:?}");
+    assert_eq!(files.len(), 1, "the demo left files: {files:?}");
 }
 
 #[tokio::test]
@@ -93,4 +99,25 @@ async fn the_demo_leaves_a_real_data_directory_alone() {
             .count(),
         1
     );
+}
+
+#[tokio::test]
+async fn two_demos_in_one_directory_do_not_disturb_each_other() {
+    let first = Server::builder()
+        .argument("demo")
+        .argument("--data-dir")
+        .argument("d")
+        .start()
+        .await;
+    let before = first.get("/api/plex/config").await.json();
+    let mut second = command(first.directory.path());
+    let output = second
+        .args(["demo", "--port", "0", "--data-dir", "d"])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stored = std::fs::read_to_string(first.directory.path().join("d/config.json")).unwrap();
+    let stored: Value = serde_json::from_str(&stored).unwrap();
+    assert_eq!(stored["plex"]["server_url"], before["url"]);
 }

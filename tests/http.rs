@@ -196,29 +196,55 @@ async fn the_description_of_the_api_names_every_route() {
     }
 }
 
-/// Sends `text`, then waits for the server to close the connection.
-async fn closed_after(server: &Server, text: &str) -> Duration {
-    let address = server.url.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(text.as_bytes()).await.unwrap();
-    let started = std::time::Instant::now();
-    let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest).await;
-    started.elapsed()
+async fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.url.strip_prefix("http://").unwrap())
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn headers_must_come_within_ten_seconds() {
     let server = Server::builder().start().await;
-    let slow = closed_after(&server, "GET /api/health HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
-    assert!((9..12).contains(&slow.as_secs()), "{slow:?}");
+    let (mut from, mut to) = connect(&server).await.into_split();
+    // A byte now and then does not buy more time.
+    let dripping = tokio::spawn(async move {
+        to.write_all(b"GET /api/health HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            .await
+            .unwrap();
+        while to.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    });
+    let started = std::time::Instant::now();
+    let _ = from.read_to_end(&mut Vec::new()).await;
+    let slow = started.elapsed();
+    assert!((9..13).contains(&slow.as_secs()), "{slow:?}");
+    dripping.abort();
+}
+
+#[tokio::test]
+async fn a_body_may_take_longer_than_headers() {
+    let server = Server::builder().start().await;
+    let mut stream = connect(&server).await;
+    let head = "POST /api/plex/validate HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                Content-Type: application/json\r\nContent-Length: 26\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for byte in br#"{"url":"plex","token":"t"}"# {
+        stream.write_all(&[*byte]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(430)).await;
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK") && answer.contains("\"valid\":false"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
 async fn an_idle_connection_outlives_the_time_for_headers() {
     let server = Server::builder().start().await;
-    let address = server.url.strip_prefix("http://").unwrap().to_owned();
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connect(&server).await;
     let request = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut answer = [0; 1024];
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::Parser as _;
 use komandorr::cli::{Cli, Command};
-use komandorr::settings::{Environment, Overrides, SettingsStore};
+use komandorr::settings::{self, Environment, Overrides, Place, SettingsStore};
 
 const DOCKERFILE: &str = include_str!("../Dockerfile");
 const COMPOSE: &str = include_str!("../docker-compose.yml");
@@ -35,15 +35,22 @@ fn words(name: &str) -> Vec<String> {
 
 #[test]
 fn the_layout_is_that_of_the_defaults() {
-    let settings = SettingsStore::open(Environment::default(), Overrides::default());
-    let settings = settings.unwrap().current();
+    // A directory of its own, for a developer may have a `data` here.
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = Some(directory.path().to_owned());
+    let overrides = Overrides {
+        data_dir,
+        ..Overrides::default()
+    };
+    let settings = SettingsStore::open(Environment::default(), overrides)
+        .unwrap()
+        .current();
+    let place = Place::of(&Environment::default(), &Overrides::default()).unwrap();
     let workdir = Path::new("/app");
     assert_eq!(instruction("WORKDIR"), "/app");
-    assert_eq!(workdir.join(&settings.data_dir), Path::new("/app/data"));
-    assert_eq!(
-        workdir.join(&settings.log.file),
-        Path::new("/app/logs/komandorr.log")
-    );
+    assert_eq!(workdir.join(&place.data_dir), Path::new("/app/data"));
+    let log = settings::variables::find("LOG_FILE").unwrap().default;
+    assert_eq!(workdir.join(log), Path::new("/app/logs/komandorr.log"));
     assert_eq!(
         workdir.join(&settings.frontend_dir),
         Path::new("/app/frontend/dist")
@@ -53,9 +60,10 @@ fn the_layout_is_that_of_the_defaults() {
     for volume in ["./data:/app/data", "./logs:/app/logs"] {
         assert!(COMPOSE.contains(volume), "{volume}");
     }
-    assert_eq!(instruction("EXPOSE"), settings.port.to_string());
+    assert_eq!(instruction("EXPOSE"), place.port.to_string());
+    assert_eq!(instruction("ENV"), format!("APP_PORT={}", place.port));
     assert_eq!(
-        settings.host, "0.0.0.0",
+        place.host, "0.0.0.0",
         "reachable from outside of the container"
     );
 }
@@ -90,9 +98,9 @@ fn entrypoint(environment: &[(&str, &str)]) -> String {
     std::fs::write(path.join("entrypoint"), script).unwrap();
     for (name, program) in [
         ("id", "#!/bin/sh\necho 0\n"),
-        ("chown", "#!/bin/sh\necho chown \"$@\"\n"),
-        ("setpriv", "#!/bin/sh\necho setpriv \"$@\"\n"),
-        ("server", "#!/bin/sh\necho server \"$@\"\n"),
+        ("chown", "#!/bin/sh\nprintf '<%s>' chown \"$@\"\n"),
+        ("setpriv", "#!/bin/sh\nprintf '<%s>' setpriv \"$@\"\n"),
+        ("server", "#!/bin/sh\nprintf '<%s>' \"$@\"\n"),
     ] {
         let program_path = path.join(name);
         std::fs::write(&program_path, program).unwrap();
@@ -111,11 +119,11 @@ fn entrypoint(environment: &[(&str, &str)]) -> String {
 
 #[test]
 fn the_entry_point_honours_the_user_it_is_given() {
-    assert_eq!(entrypoint(&[]), "server --port 1 2\n");
+    assert_eq!(entrypoint(&[]), "<--port><1 2>");
     assert_eq!(
         entrypoint(&[("PUID", "1000"), ("PGID", "100")]),
-        "chown -R 1000:100 /app/data /app/logs\n\
-         setpriv --reuid=1000 --regid=100 --clear-groups -- server --port 1 2\n"
+        "<chown><-R><1000:100></app/data></app/logs>\
+         <setpriv><--reuid=1000><--regid=100><--clear-groups><--><server><--port><1 2>"
     );
-    assert!(entrypoint(&[("PUID", "7")]).contains("--reuid=7 --regid=7 "));
+    assert!(entrypoint(&[("PUID", "7")]).contains("<--reuid=7><--regid=7>"));
 }

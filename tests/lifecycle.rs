@@ -157,3 +157,27 @@ async fn log_in_does_not_concern_the_healthcheck() {
     let output = check.arg("healthcheck").output().await.unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
+
+#[tokio::test]
+async fn a_request_without_end_holds_a_stop_up_for_ten_seconds_only() {
+    let plex = plex(2).await;
+    plex.set_fault("*", Fault::Hang);
+    let mut server = Server::builder()
+        .plex(&plex)
+        .env("PLEX_TIMEOUT", "50")
+        .start()
+        .await;
+    let client = server.client.clone();
+    let url = format!("{}/api/plex/activities", server.url);
+    let running = tokio::spawn(async move { client.get(url).send().await });
+    until("the fetch", || plex.calls("/status/sessions") == 1).await;
+    let started = Instant::now();
+    server.signal("TERM").await;
+    assert_eq!(server.end().await.code(), Some(0));
+    assert!(
+        (9..14).contains(&started.elapsed().as_secs()),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(running.await.unwrap().is_err());
+}

@@ -92,35 +92,58 @@ async fn values_that_were_always_tolerated_are_a_warning() {
     }
 }
 
-#[tokio::test]
-async fn redis_is_off_for_anything_but_true() {
-    let server = Server::builder()
-        .env("REDIS_ENABLED", "disabled")
-        .start()
-        .await;
-    assert!(!server.log().contains("Redis is not used"));
-    let server = Server::builder().env("REDIS_ENABLED", "True").start().await;
-    assert!(server.log().contains("Redis is not used by this version"));
+/// All that a server says at its start.
+async fn said_at_start(builder: crate::harness::Builder) -> String {
+    let server = builder.start().await;
+    server.get("/healthz").await;
+    until("a later line", || server.log().contains("GET /healthz")).await;
+    server.log()
 }
 
 #[tokio::test]
-async fn the_default_password_is_a_warning() {
-    let warning = "Log-in is on with the default password";
-    let auth = json!({"auth": {"enabled": true}});
+async fn redis_is_off_for_anything_but_true() {
+    let with = |value: &str| said_at_start(Server::builder().env("REDIS_ENABLED", value));
+    assert!(!with("disabled").await.contains("Redis is not used"));
     assert!(
-        Server::builder()
-            .config(&auth)
-            .start()
+        with("True")
             .await
-            .log()
-            .contains(warning)
+            .contains("Redis is not used by this version")
     );
-    let own = Server::builder()
-        .config(&auth)
-        .env("AUTH_PASSWORD", "own")
+}
+
+#[tokio::test]
+async fn a_missing_log_in_or_a_default_password_is_a_warning() {
+    let default = "Log-in is on with the default password";
+    let open = "Without log-in, everybody on this network can read the settings";
+    let on = json!({"auth": {"enabled": true}});
+    let log = said_at_start(Server::builder().config(&on)).await;
+    assert!(log.contains(default) && !log.contains(open), "{log}");
+    let own = Server::builder().config(&on).env("AUTH_PASSWORD", "own");
+    assert!(!said_at_start(own).await.contains(default));
+    assert!(said_at_start(Server::builder()).await.contains(open));
+}
+
+#[tokio::test]
+async fn a_config_that_disappears_does_not_open_the_server() {
+    let server = Server::builder()
+        .config(&json!({"auth": {"enabled": true}}))
         .start()
         .await;
-    assert!(!own.log().contains(warning));
+    let path = server.directory.path().join("data/config.json");
+    fs::remove_file(&path).unwrap();
+    until("the warning", || {
+        server.log().contains("config.json is gone")
+    })
+    .await;
+    assert_eq!(server.get("/api/health").await.status, 401);
+    fs::write(&path, "{\"auth\":{\"enabled\":false}}").unwrap();
+    for _ in 0..400 {
+        if server.get("/api/health").await.status == 200 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the new file was not noticed");
 }
 
 #[tokio::test]

@@ -68,8 +68,8 @@ async fn when_plex_is_gone_the_old_value_is_served_at_once() {
     let server = with_old_value(&plex).await;
     plex.refuse().await;
     let took = stale_reads(&server, 60).await;
-    // The median, because tests share the machine with each other.
-    assert!(took[30] < Duration::from_millis(50), "{took:?}");
+    // Not the slowest of all: tests share the machine with each other.
+    assert!(took[53] < Duration::from_millis(50), "{took:?}");
     assert!(took[59] < Duration::from_millis(500), "{took:?}");
     let body = server.get(ACTIVITIES).await.json();
     let message = body["message"].as_str().unwrap();
@@ -77,7 +77,12 @@ async fn when_plex_is_gone_the_old_value_is_served_at_once() {
         message.starts_with("No news from Plex since 20"),
         "{message}"
     );
-    assert!(message.contains("Could not connect to server"), "{message}");
+    // The first call may still find a connection that is just being closed.
+    let reasons = ["Could not connect to server", "The server broke off"];
+    assert!(
+        reasons.iter().any(|reason| message.contains(reason)),
+        "{message}"
+    );
     let cache = server.cache().await;
     assert_eq!(
         (&cache["stale"], &cache["cached"]),
@@ -112,9 +117,17 @@ async fn a_hanging_plex_costs_one_wait_once() {
         "{first:?}"
     );
     let took = stale_reads(&server, 60).await;
-    assert!(took[30] < Duration::from_millis(50), "{took:?}");
+    assert!(took[53] < Duration::from_millis(50), "{took:?}");
     assert!(took[59] < Duration::from_millis(500), "{took:?}");
     assert!(plex.calls("/status/sessions") <= 2);
+    let started = Instant::now();
+    let many = futures_util::future::join_all((0..50).map(|_| server.get(ACTIVITIES))).await;
+    assert!(many.iter().all(|answer| answer.json()["stale"] == true));
+    assert!(
+        started.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -163,12 +176,7 @@ async fn every_kind_of_failure_is_an_answer_with_status_200() {
             Fault::Drip(Duration::from_millis(50)),
             "Connection timeout - server not reachable",
         ),
-        (
-            Fault::Huge(40 * 1024 * 1024),
-            "The server's answer is larger than 33554432 bytes",
-        ),
     ];
-    // A huge answer takes its time in an unoptimised build, and a slow one must not.
     let server = Server::builder()
         .plex(&plex)
         .env("PLEX_TIMEOUT", "3")
@@ -183,6 +191,22 @@ async fn every_kind_of_failure_is_an_answer_with_status_200() {
     let log = server.log();
     assert!(log.contains("ERROR - Error fetching /status/sessions: Invalid Plex token"));
     assert!(!log.contains(plex.token()), "the token is in the log");
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut_off() {
+    let plex = plex(3).await;
+    plex.set_fault("*", Fault::Huge(40 * 1024 * 1024));
+    // It takes its time in an unoptimised build.
+    let server = Server::builder()
+        .plex(&plex)
+        .env("PLEX_TIMEOUT", "20")
+        .start()
+        .await;
+    assert_eq!(
+        failure(&server).await,
+        "The server's answer is larger than 33554432 bytes"
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What exists only because clients expect the habits of the backend that this one replaces.
 //!
-//! - [`datetime`]: timestamps in the four formats of 3.3.0 (contract 00, section 2).
+//! - [`datetime`]: timestamps as 3.3.0 writes them (contract 00, section 2).
 //! - [`uvicorn`]: the command line of existing compose files.
 //! - [`validation`]: the 422 items of FastAPI (contract 00, section 5).
 

@@ -132,6 +132,9 @@ fn read<T: FromFields>(body: &[u8], is_json: bool) -> Result<T, ValidationError>
     } else {
         Value::from(String::from_utf8_lossy(body))
     };
+    if value.is_null() {
+        return Err(problem("missing", "Field required", Value::Null).into());
+    }
     let Value::Object(object) = value else {
         let msg = "Input should be a valid dictionary or object to extract fields from";
         return Err(problem("model_attributes_type", msg, value).into());
@@ -243,10 +246,12 @@ mod tests {
 
     #[test]
     fn an_empty_body_and_a_body_that_is_no_object_are_told_apart() {
-        assert_eq!(
-            refused("", true),
-            json!([{"type":"missing","loc":["body"],"msg":"Field required","input":null}])
-        );
+        for none in ["", "null"] {
+            assert_eq!(
+                refused(none, true),
+                json!([{"type":"missing","loc":["body"],"msg":"Field required","input":null}])
+            );
+        }
         let msg = "Input should be a valid dictionary or object to extract fields from";
         assert_eq!(
             refused("[1]", true),

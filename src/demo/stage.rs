@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 
 use super::{Options, Simulator};
+use crate::instance::Instance;
 use crate::settings::{Environment, Overrides, SettingsStore};
 
 /// Marks a data directory as made by a demonstration. Without it a directory that is not empty is
@@ -17,6 +18,8 @@ const MARKER: &str = ".komandorr-demo";
 pub struct Demo {
     /// Leads to the simulated server; knows nothing of the real environment.
     pub settings: SettingsStore,
+    /// The demonstration's data directory, claimed.
+    pub instance: Instance,
     /// What has to live as long as the server runs.
     pub stage: Stage,
 }
@@ -43,6 +46,8 @@ impl Demo {
             (temporary.path().to_owned(), Some(temporary))
         };
         claim(&directory).with_context(|| directory.display().to_string())?;
+        // Before anything is written there: another demonstration may be using it.
+        let instance = Instance::claim(&directory)?;
         let plex = Simulator::start(Options::default()).await?;
         let host = env.get("HOST").unwrap_or("127.0.0.1").to_owned();
         let env = env.with([("HOST", host.as_str()), ("LOG_ENABLE_FILE", "false")]);
@@ -61,6 +66,7 @@ impl Demo {
             .await?;
         Ok(Self {
             settings,
+            instance,
             stage: Stage {
                 _plex: plex,
                 _temporary: temporary,

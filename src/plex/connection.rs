@@ -4,25 +4,28 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Json;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use url::Url;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::cache_admin;
 use super::error::PlexError;
 use super::server::{PlexServer, Section};
-use super::{cache_admin, wire};
+use super::wire::{self, RawItem};
 use crate::app::AppState;
 use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
 use crate::settings::{Secret, SettingsError, normalise_server_url};
 use crate::web::error::{ApiError, ApiResult, Detail};
 
-/// For counting what a server holds while somebody waits in front of the settings page. What is
-/// not counted by then is shown as 0.
-const COUNTING_TIMEOUT: Duration = Duration::from_secs(10);
+/// For counting what a server holds.
+const COUNTING_TIMEOUT: Duration = Duration::from_secs(8);
+/// More than any server has; whatever claims to be one does not get more of our memory.
+const MOST_LIBRARIES: usize = 500;
+const LIBRARIES_AT_ONCE: usize = 4;
 
 /// The body of both POSTs.
 #[derive(ToSchema)]
@@ -173,9 +176,8 @@ async fn prove(app: &AppState, candidate: &Candidate) -> Result<Proven, String> 
     let about = server.about().await.map_err(|error| error.to_string())?;
     let server_name = about.name.unwrap_or_else(|| "Plex Server".to_owned());
     tracing::info!("Successfully connected to Plex server: {server_name}");
-    let totals = timeout(COUNTING_TIMEOUT, count(&server))
-        .await
-        .unwrap_or_default();
+    cache_admin::forgive_failures();
+    let totals = count(&server).await;
     Ok(Proven {
         base_url,
         server_name,
@@ -183,55 +185,86 @@ async fn prove(app: &AppState, candidate: &Candidate) -> Result<Proven, String> 
     })
 }
 
+/// What the server holds; what can't be counted in time is shown as 0.
 async fn count(server: &PlexServer) -> Totals {
-    let (users, sections) = tokio::join!(server.count_accounts(), count_sections(server));
-    let total_users = users.unwrap_or_else(|error| {
-        tracing::warn!("Could not fetch user count: {error}");
-        0
-    });
-    let (total_movies, total_tv_shows) = sections.unwrap_or_else(|error| {
-        tracing::warn!("Could not fetch library sections: {error}");
-        (0, 0)
-    });
-    Totals {
+    let deadline = Instant::now() + COUNTING_TIMEOUT;
+    let users = counted("user count", deadline, server.count_accounts());
+    let sections = counted("library sections", deadline, server.sections());
+    let (total_users, sections) = tokio::join!(users, sections);
+    let counts = stream::iter(libraries(sections))
+        .map(|(kind, key)| async move {
+            let what = format!("{} count for section {key}", kind.name());
+            (
+                kind,
+                counted(&what, deadline, server.count_items(&key)).await,
+            )
+        })
+        .buffer_unordered(LIBRARIES_AT_ONCE);
+    let totals = Totals {
         total_users,
-        total_movies,
-        total_tv_shows,
-    }
+        ..Totals::default()
+    };
+    counts
+        .fold(totals, async |totals, (kind, count)| {
+            kind.add(totals, count)
+        })
+        .await
 }
 
-/// Films and shows in all libraries; one that can't be counted counts nothing.
-async fn count_sections(server: &PlexServer) -> Result<(u64, u64), PlexError> {
+/// The libraries that are counted: films and shows.
+fn libraries(sections: Vec<RawItem>) -> Vec<(Kind, String)> {
     static REPORTED: AtomicBool = AtomicBool::new(false);
-    let sections = server.sections().await?;
-    let sections = wire::read_items::<Section>(sections, "library sections", &REPORTED);
-    let counts = sections
+    let sections = sections.into_iter().take(MOST_LIBRARIES).collect();
+    wire::read_items::<Section>(sections, "library sections", &REPORTED)
         .into_iter()
-        .map(|(section, _)| count_section(server, section));
-    let counts = join_all(counts).await;
-    Ok(counts
-        .into_iter()
-        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1)))
+        .filter_map(|(section, _)| Some((Kind::of(section.kind.as_deref()?)?, section.key?)))
+        .collect()
 }
 
-async fn count_section(server: &PlexServer, section: Section) -> (u64, u64) {
-    let (Some(key), Some(kind)) = (section.key, section.kind) else {
-        return (0, 0);
-    };
-    let what = match kind.as_str() {
-        "movie" => "movie",
-        "show" => "TV show",
-        _ => return (0, 0),
-    };
-    let count = server.count_items(&key).await.unwrap_or_else(|error| {
-        tracing::warn!("Could not fetch {what} count for section {key}: {error}");
-        0
-    });
-    if what == "movie" {
-        (count, 0)
-    } else {
-        (0, count)
+#[derive(Clone, Copy)]
+enum Kind {
+    Movie,
+    Show,
+}
+
+impl Kind {
+    fn of(text: &str) -> Option<Self> {
+        match text {
+            "movie" => Some(Self::Movie),
+            "show" => Some(Self::Show),
+            _ => None,
+        }
     }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Movie => "movie",
+            Self::Show => "TV show",
+        }
+    }
+
+    const fn add(self, mut totals: Totals, count: u64) -> Totals {
+        match self {
+            Self::Movie => totals.total_movies += count,
+            Self::Show => totals.total_tv_shows += count,
+        }
+        totals
+    }
+}
+
+/// The result of one call, or nothing at all: somebody waits in front of the settings page.
+async fn counted<T: Default>(
+    what: &str,
+    deadline: Instant,
+    call: impl Future<Output = Result<T, PlexError>>,
+) -> T {
+    let result = timeout_at(deadline, call)
+        .await
+        .unwrap_or(Err(PlexError::Timeout));
+    result.unwrap_or_else(|error| {
+        tracing::warn!("Could not fetch {what}: {error}");
+        T::default()
+    })
 }
 
 /// Stores a configuration that works, and lets the caches try it at once.
@@ -246,7 +279,6 @@ async fn save(app: &AppState, proven: &Proven, token: &Secret) -> Result<(), Set
     };
     app.settings.save_section("plex", change).await?;
     cache_admin::adopt_server(&app.settings.current());
-    cache_admin::forgive_failures();
     Ok(())
 }
 

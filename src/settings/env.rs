@@ -5,8 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::SettingsError;
-use super::variables;
+use super::{SettingsError, dotenv, variables};
 
 /// Longer is a mistake of units, not a wish.
 const LONGEST: f64 = 10.0 * 365.0 * 86_400.0;
@@ -28,35 +27,21 @@ impl Environment {
     /// # Errors
     /// A `.env` that is there but can't be read or has a malformed line.
     pub fn from_process() -> Result<Self, SettingsError> {
-        let mut all = Self::from_file(Path::new(".env"))?;
+        let mut all = Self::from_pairs(dotenv::read(Path::new(".env"))?);
+        all.0.extend(Self::from_variables().0);
+        Ok(all)
+    }
+
+    /// The variables of the process alone.
+    pub fn from_variables() -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "the one place that reads the environment"
         )]
-        let process = std::env::vars_os().filter_map(|(name, value)| {
+        let process = std::env::vars_os();
+        Self::from_pairs(process.filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        all.0.extend(process);
-        Ok(all)
-    }
-
-    fn from_file(path: &Path) -> Result<Self, SettingsError> {
-        let unreadable = |error: dotenvy::Error| match error {
-            // The error's own text shows the line, which may hold a password.
-            dotenvy::Error::LineParse(line, place) => SettingsError::DotEnv(format!(
-                "line with {} characters is malformed at character {place}",
-                line.chars().count()
-            )),
-            other => SettingsError::DotEnv(other.to_string()),
-        };
-        match dotenvy::from_path_iter(path) {
-            Ok(pairs) => {
-                let pairs: Result<_, _> = pairs.collect();
-                Ok(Self(pairs.map_err(unreadable)?))
-            }
-            Err(error) if error.not_found() => Ok(Self::default()),
-            Err(error) => Err(unreadable(error)),
-        }
+        }))
     }
 
     /// An environment of exactly these variables.
@@ -255,22 +240,5 @@ mod tests {
             demo.0.keys().collect::<Vec<_>>(),
             ["HOST", "LOG_LEVEL", "PORT"]
         );
-    }
-
-    #[test]
-    fn a_malformed_dotenv_is_named_without_its_content() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(".env");
-        std::fs::write(&path, "DEBUG=true\nAUTH_PASSWORD='geheim\n").unwrap();
-        let error = Environment::from_file(&path).unwrap_err().to_string();
-        assert!(
-            error.starts_with(".env: ") && !error.contains("geheim"),
-            "{error}"
-        );
-        std::fs::write(&path, "PORT=9 # comment\nHOST=::1\n").unwrap();
-        let env = Environment::from_file(&path).unwrap();
-        assert_eq!((env.get("PORT"), env.get("HOST")), (Some("9"), Some("::1")));
-        let absent = Environment::from_file(&directory.path().join("none")).unwrap();
-        assert_eq!(absent.get("PORT"), None);
     }
 }

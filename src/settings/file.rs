@@ -1,14 +1,13 @@
 //! `config.json`: what the settings page saves.
 //!
-//! The file is shared with people's editors and, after a swap back, with 3.3.0, so every write
-//! re-reads it, changes one section and leaves all else as it was, key order included.
+//! The file is shared with people's editors and, after a swap back, with 3.3.0, so unknown keys and
+//! the order of keys are kept, and a file is either replaced as a whole or left alone.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize as _;
 use serde_json::{Map, Value};
@@ -52,11 +51,11 @@ pub enum ConfigFileError {
     },
 }
 
-/// The file and the lock under which it is changed.
+/// The file. Whoever changes it must see to it that nobody else in this process does so at the
+/// same time.
 #[derive(Debug)]
 pub(super) struct ConfigFile {
     path: PathBuf,
-    writing: Mutex<()>,
 }
 
 /// Tells two states of the file apart without reading it.
@@ -70,10 +69,7 @@ pub(super) struct Stamp {
 impl ConfigFile {
     /// The file at `path`, which need not exist.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            writing: Mutex::new(()),
-        }
+        Self { path }
     }
 
     /// Where it is.
@@ -91,20 +87,21 @@ impl ConfigFile {
         })
     }
 
-    /// Reads the file; one that is missing is empty. It is left as it is, but made private.
+    /// Reads the file, `None` where there is none. It is left as it is, but made private.
     ///
     /// # Errors
     /// Not readable, not JSON, or not a JSON object.
-    pub(super) fn load(&self) -> Result<Document, ConfigFileError> {
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Document::new()),
+    pub(super) fn load(&self) -> Result<Option<Document>, ConfigFileError> {
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.io(&error)),
         };
-        self.make_private();
+        // The best that can be done; on some file systems modes mean nothing.
+        let _ = fs::set_permissions(&self.path, Permissions::from_mode(PRIVATE));
         // Windows editors put a byte order mark in front.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let value: Value = serde_json::from_str(text).map_err(|error| {
+        let json = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let value: Value = serde_json::from_slice(json).map_err(|error| {
             let why = error.to_string();
             let why = why.split(" at line ").next().unwrap_or_default().to_owned();
             ConfigFileError::Syntax {
@@ -115,7 +112,7 @@ impl ConfigFile {
             }
         })?;
         match value {
-            Value::Object(document) => Ok(document),
+            Value::Object(document) => Ok(Some(document)),
             _ => Err(ConfigFileError::Content {
                 path: self.shown(),
                 why: "expected a JSON object".to_owned(),
@@ -123,43 +120,16 @@ impl ConfigFile {
         }
     }
 
-    /// Changes one section and nothing else, and returns the whole. The section is created if it
-    /// is missing or not an object. Nothing is written when nothing changes.
+    /// Replaces the file as a whole or not at all.
     ///
     /// # Errors
-    /// As [`Self::load`], in which case the file is untouched, and when it can't be written.
-    pub(super) fn update(
-        &self,
-        section: &str,
-        change: impl FnOnce(&mut Map<String, Value>),
-    ) -> Result<Document, ConfigFileError> {
-        let _one_writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.load()?;
-        let mut document = before.clone();
-        let slot = document.entry(section).or_insert(Value::Null);
-        if !slot.is_object() {
-            *slot = Value::Object(Map::new());
-        }
-        if let Value::Object(fields) = slot {
-            change(fields);
-        }
-        if document != before || !self.path.exists() {
-            let text = to_text(&document).map_err(|error| self.io(&error))?;
-            // Where the name is a link, what it points to is replaced, not the link.
-            let target = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-            write(&target, text.as_bytes(), |from, to| fs::rename(from, to))
-                .map_err(|error| self.io(&error))?;
-        }
-        Ok(document)
-    }
-
-    fn make_private(&self) {
-        let open =
-            fs::metadata(&self.path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0);
-        if open && let Err(error) = fs::set_permissions(&self.path, Permissions::from_mode(PRIVATE))
-        {
-            tracing::warn!("{} is readable by others: {error}", self.path.display());
-        }
+    /// It can't be written; the old file stays.
+    pub(super) fn write(&self, document: &Document) -> Result<(), ConfigFileError> {
+        let text = to_text(document).map_err(|error| self.io(&error))?;
+        // Where the name is a link, what it points to is replaced, not the link.
+        let target = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        write(&target, text.as_bytes(), |from, to| fs::rename(from, to))
+            .map_err(|error| self.io(&error))
     }
 
     fn shown(&self) -> String {
@@ -219,11 +189,17 @@ fn write(
         .tempfile_in(directory)?;
     temporary.write_all(content)?;
     temporary.as_file().sync_all()?;
+    if let Ok(before) = fs::metadata(path) {
+        // In a container we are often root and the file is its user's, who edits it by hand.
+        let _ = fchown(temporary.as_file(), Some(before.uid()), Some(before.gid()));
+    }
     match rename(temporary.path(), path) {
         Ok(()) => {
             // The name is gone, so there is nothing left to delete.
             let _ = temporary.into_temp_path().keep();
-            File::open(directory)?.sync_all()
+            // The new name reaches the disk; some network file systems can't say so.
+            let _ = File::open(directory).and_then(|directory| directory.sync_all());
+            Ok(())
         }
         Err(error)
             if matches!(
@@ -242,6 +218,7 @@ fn write_in_place(path: &Path, content: &[u8]) -> io::Result<()> {
     copy.push(".bak");
     let previous = fs::read(path)?;
     let mut backup = private(OpenOptions::new().create(true).truncate(true)).open(copy)?;
+    backup.set_permissions(Permissions::from_mode(PRIVATE))?;
     backup.write_all(&previous)?;
     backup.sync_all()?;
     let mut file = private(OpenOptions::new().truncate(true)).open(path)?;
@@ -260,60 +237,64 @@ mod tests {
 
     use super::*;
 
-    fn file_with(content: &str) -> (tempfile::TempDir, ConfigFile) {
+    fn file_with(content: &[u8]) -> (tempfile::TempDir, ConfigFile) {
         let directory = tempfile::tempdir().unwrap();
         let file = ConfigFile::new(directory.path().join("config.json"));
         fs::write(file.path(), content).unwrap();
         (directory, file)
     }
 
-    fn set(key: &'static str, value: Value) -> impl FnOnce(&mut Map<String, Value>) {
-        move |section| {
-            section.insert(key.to_owned(), value);
-        }
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn document(value: &Value) -> Document {
+        value.as_object().unwrap().clone()
     }
 
     #[test]
-    fn a_missing_file_is_empty_and_is_created_private_by_the_first_write() {
+    fn a_missing_file_is_told_from_an_empty_one_and_written_private() {
         let directory = tempfile::tempdir().unwrap();
         let file = ConfigFile::new(directory.path().join("config.json"));
-        assert_eq!(file.load().unwrap(), Map::new());
-        file.update("plex", set("server_url", json!("http://plex")))
-            .unwrap();
-        let mode = fs::metadata(file.path()).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600);
+        assert_eq!(file.load().unwrap(), None);
+        file.write(&document(&json!({"plex": {}}))).unwrap();
+        assert_eq!(mode(file.path()), 0o600);
         let names: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
         assert_eq!(names.len(), 1, "no temporary file stays");
     }
 
     #[test]
-    fn unknown_keys_and_their_order_survive() {
-        let before = "{\n  \"zebra\": 1,\n  \"plex\": {\n    \"server_url\": \"a\",\n    \
-                      \"later\": [\n      1\n    ]\n  },\n  \"alpha\": {}\n}";
-        let (_directory, file) = file_with(before);
-        file.update("plex", set("server_url", json!("b"))).unwrap();
-        let after = fs::read_to_string(file.path()).unwrap();
-        assert_eq!(after, before.replace("\"a\"", "\"b\""));
+    fn what_was_read_is_written_to_the_letter() {
+        let before = "{\n  \"zebra\": 1,\n  \"plex\": {\n    \"later\": [\n      1.50,\n      \
+                      \"B\\u00fcro \\ud83c\\udfac\"\n    ]\n  },\n  \"alpha\": {}\n}";
+        let before = before.replace("1.50", "1.5");
+        let (_directory, file) = file_with(before.as_bytes());
+        file.write(&file.load().unwrap().unwrap()).unwrap();
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), before);
     }
 
     #[test]
-    fn text_is_escaped_as_python_does() {
-        let (_directory, file) = file_with("\u{feff}{}");
-        file.update("plex", set("server_name", json!("Büro 🎬")))
-            .unwrap();
-        let text = fs::read_to_string(file.path()).unwrap();
-        assert!(text.contains(r#""B\u00fcro \ud83c\udfac""#), "{text}");
+    fn a_byte_order_mark_is_no_error() {
+        let (_directory, file) = file_with("\u{feff}{\"a\":1}".as_bytes());
+        assert_eq!(file.load().unwrap(), Some(document(&json!({"a": 1}))));
     }
 
     #[test]
-    fn a_corrupt_file_is_named_with_its_place_and_never_overwritten() {
-        let corrupt = "{\n  \"auth\": {\"enabled\": true,}\n}";
-        let (_directory, file) = file_with(corrupt);
-        let error = file.load().unwrap_err().to_string();
-        assert!(error.contains("config.json:2:28: "), "{error}");
-        assert!(file.update("plex", set("server_url", json!("x"))).is_err());
-        assert_eq!(fs::read_to_string(file.path()).unwrap(), corrupt);
-        let (_directory, list) = file_with("[]");
+    fn a_corrupt_file_is_named_with_its_place() {
+        for (corrupt, place) in [
+            (
+                &b"{\n  \"auth\": {\"enabled\": true,}\n}"[..],
+                "config.json:2:28: ",
+            ),
+            (b"{\n\"a\": \"\xff\"}", "config.json:2:7: "),
+            (b"", "config.json:1:0: "),
+        ] {
+            let (_directory, file) = file_with(corrupt);
+            let error = file.load().unwrap_err().to_string();
+            assert!(error.contains(place), "{error}");
+            assert_eq!(fs::read(file.path()).unwrap(), corrupt);
+        }
+        let (_directory, list) = file_with(b"[]");
         assert!(
             list.load()
                 .unwrap_err()
@@ -324,51 +305,33 @@ mod tests {
 
     #[test]
     fn an_open_file_is_made_private() {
-        let (_directory, file) = file_with("{}");
+        let (_directory, file) = file_with(b"{}");
         fs::set_permissions(file.path(), Permissions::from_mode(0o644)).unwrap();
         file.load().unwrap();
-        assert_eq!(
-            fs::metadata(file.path()).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(mode(file.path()), 0o600);
     }
 
     #[test]
-    fn a_write_that_changes_nothing_touches_nothing() {
-        let (_directory, file) = file_with(r#"{"plex":{"server_url":"a"}}"#);
-        let before = file.stamp();
-        file.update("plex", set("server_url", json!("a"))).unwrap();
-        assert_eq!(file.stamp(), before);
-    }
-
-    #[test]
-    fn two_writers_do_not_lose_each_others_section() {
-        let (_directory, file) = file_with("{}");
-        std::thread::scope(|scope| {
-            for section in ["plex", "auth"] {
-                let file = &file;
-                scope.spawn(move || {
-                    for n in 1..=50 {
-                        file.update(section, set("n", json!(n))).unwrap();
-                    }
-                });
-            }
-        });
-        let document = file.load().unwrap();
-        assert_eq!(document["plex"], json!({"n": 50}));
-        assert_eq!(document["auth"], json!({"n": 50}));
+    fn a_link_stays_a_link() {
+        let (directory, file) = file_with(b"{}");
+        let link = ConfigFile::new(directory.path().join("link.json"));
+        std::os::unix::fs::symlink(file.path(), link.path()).unwrap();
+        link.write(&document(&json!({"a": 1}))).unwrap();
+        assert!(fs::symlink_metadata(link.path()).unwrap().is_symlink());
+        assert_eq!(file.load().unwrap(), Some(document(&json!({"a": 1}))));
     }
 
     #[test]
     fn a_file_that_cannot_be_replaced_is_written_in_place_after_a_copy() {
-        let (directory, file) = file_with("{\"old\":1}");
-        write(file.path(), b"{\"new\":1}", |_, _| {
-            Err(io::ErrorKind::ResourceBusy.into())
-        })
-        .unwrap();
-        assert_eq!(fs::read_to_string(file.path()).unwrap(), "{\"new\":1}");
+        let (directory, file) = file_with(b"{\"old\":1}");
         let copy = directory.path().join("config.json.bak");
-        assert_eq!(fs::read_to_string(copy).unwrap(), "{\"old\":1}");
+        fs::write(&copy, "an older one").unwrap();
+        fs::set_permissions(&copy, Permissions::from_mode(0o644)).unwrap();
+        let busy = |_: &Path, _: &Path| Err(io::ErrorKind::ResourceBusy.into());
+        write(file.path(), b"{\"new\":1}", busy).unwrap();
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), "{\"new\":1}");
+        assert_eq!(fs::read_to_string(&copy).unwrap(), "{\"old\":1}");
+        assert_eq!(mode(&copy), 0o600);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
     }
 

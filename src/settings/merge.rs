@@ -89,8 +89,9 @@ pub(super) fn merge(
     };
     let cors_origins = sources.cors_origins();
     let auth = auth(env, document, path)?;
-    if auth.enabled && auth.password.expose() == "admin" {
-        sources.warn("Log-in is on with the default password: choose another one".to_owned());
+    if auth.enabled && matches!(auth.password.expose(), "" | "admin") {
+        sources
+            .warn("Log-in is on with the default password or none: choose another one".to_owned());
     }
     Ok(Settings {
         host: place.host,

@@ -4,6 +4,7 @@
 //! that belong together takes one snapshot and reads them from it.
 
 mod describe;
+mod dotenv;
 mod env;
 mod file;
 mod merge;

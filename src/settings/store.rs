@@ -22,8 +22,15 @@ pub struct SettingsStore {
     overrides: Overrides,
     file: Arc<ConfigFile>,
     current: watch::Sender<Arc<Settings>>,
-    /// The state of the file that was seen last; its lock orders all changes.
-    seen: Mutex<Option<Stamp>>,
+    seen: Mutex<Seen>,
+}
+
+/// The file as it was seen last. Its lock is held by whoever changes the settings.
+#[derive(Debug)]
+struct Seen {
+    stamp: Option<Stamp>,
+    /// The content in force.
+    document: Document,
 }
 
 impl SettingsStore {
@@ -32,15 +39,17 @@ impl SettingsStore {
     /// # Errors
     /// A variable or a file that can't be used; nothing is changed then.
     pub fn open(env: Environment, overrides: Overrides) -> Result<Self, SettingsError> {
-        let file = ConfigFile::new(Place::of(&env, &overrides)?.data_dir.join("config.json"));
-        let seen = file.stamp();
-        let settings = merge(&env, &overrides, &file.load()?, file.path(), None)?;
+        let directory = Place::of(&env, &overrides)?.data_dir;
+        let file = ConfigFile::new(directory.join("config.json"));
+        let stamp = file.stamp();
+        let document = file.load()?.unwrap_or_default();
+        let settings = merge(&env, &overrides, &document, file.path(), None)?;
         Ok(Self {
             env,
             overrides,
             file: Arc::new(file),
             current: watch::Sender::new(Arc::new(settings)),
-            seen: Mutex::new(seen),
+            seen: Mutex::new(Seen { stamp, document }),
         })
     }
 
@@ -50,11 +59,8 @@ impl SettingsStore {
     }
 
     /// Every setting with its source, for people; secrets are masked.
-    ///
-    /// # Errors
-    /// `config.json` has become unreadable since the start.
-    pub fn describe(&self) -> Result<Vec<Described>, ConfigFileError> {
-        Ok(describe(&self.env, &self.overrides, &self.file.load()?))
+    pub async fn describe(&self) -> Vec<Described> {
+        describe(&self.env, &self.overrides, &self.seen.lock().await.document)
     }
 
     /// To be told of changes.
@@ -62,55 +68,77 @@ impl SettingsStore {
         self.current.subscribe()
     }
 
-    /// Changes one section of `config.json` and puts it in force: readers that come after this
-    /// returns see the new settings.
+    /// Changes one section of `config.json` and nothing else, and puts it in force: readers that
+    /// come after this returns see the new settings. The section is created if it is missing or
+    /// not an object. Nothing is written when nothing changes.
     ///
     /// # Errors
-    /// The file can't be read, understood or written; the old settings stay in force.
+    /// The file can't be read, understood or written; it is left as it is, and so are the
+    /// settings in force.
     pub async fn save_section(
         &self,
         section: &'static str,
-        change: impl FnOnce(&mut Map<String, Value>) + Send + 'static,
+        change: impl FnOnce(&mut Map<String, Value>) + Send,
     ) -> Result<(), SettingsError> {
         let mut seen = self.seen.lock().await;
-        let file = Arc::clone(&self.file);
-        let (document, stamp) = on_disk(&self.file, move || {
-            let document = file.update(section, change)?;
-            Ok((document, file.stamp()))
-        })
-        .await?;
-        self.publish(&document)?;
-        *seen = stamp;
+        let on_disk = self.on_disk(ConfigFile::load).await?;
+        // Of a file that has gone, what was in force is written anew: to go on without it could
+        // switch the log-in off.
+        let mut document = on_disk.clone().unwrap_or_else(|| seen.document.clone());
+        let fields = document.entry(section).or_insert(Value::Null);
+        if !fields.is_object() {
+            *fields = Value::Object(Map::new());
+        }
+        if let Value::Object(fields) = fields {
+            change(fields);
+        }
+        let settings = self.merged(&document)?;
+        if on_disk.as_ref() != Some(&document) {
+            let written = document.clone();
+            self.on_disk(move |file| file.write(&written)).await?;
+        }
+        seen.stamp = self.on_disk(|file| Ok(file.stamp())).await?;
+        seen.document = document;
+        self.publish(settings);
         Ok(())
     }
 
     /// Puts a hand edit of `config.json` in force; true when there was one that matters. A file
-    /// that can't be used is reported once, not with every look.
+    /// that can't be used is reported once, not with every look. One that has gone changes
+    /// nothing: it may be an editor's way to save, and without it there might be no log-in.
     ///
     /// # Errors
     /// The file can't be read or understood; the old settings stay in force.
     pub async fn reload_if_changed(&self) -> Result<bool, SettingsError> {
         let mut seen = self.seen.lock().await;
-        let file = Arc::clone(&self.file);
-        let before = *seen;
-        let looked = on_disk(&self.file, move || {
-            let stamp = file.stamp();
-            let changed = stamp != before;
-            Ok((stamp, changed.then(|| file.load())))
-        });
-        let (stamp, document) = looked.await?;
-        *seen = stamp;
-        let Some(document) = document else {
+        let stamp = self.on_disk(|file| Ok(file.stamp())).await?;
+        if stamp == seen.stamp {
+            return Ok(false);
+        }
+        seen.stamp = stamp;
+        let Some(document) = self.on_disk(ConfigFile::load).await? else {
+            tracing::warn!("config.json is gone; its settings stay in force until the next start");
             return Ok(false);
         };
-        self.publish(&document?)
+        let settings = self.merged(&document)?;
+        seen.document = document;
+        Ok(self.publish(settings))
     }
 
-    /// Merges and publishes; true when anything differs. Callers hold the lock of `seen`.
-    fn publish(&self, document: &Document) -> Result<bool, SettingsError> {
-        let current = self.current();
+    fn merged(&self, document: &Document) -> Result<Settings, SettingsError> {
         let path = self.file.path();
-        let next = merge(&self.env, &self.overrides, document, path, Some(&current))?;
+        merge(
+            &self.env,
+            &self.overrides,
+            document,
+            path,
+            Some(&self.current()),
+        )
+    }
+
+    /// Puts `next` in force; true when it differs. Callers hold the lock of `seen`.
+    fn publish(&self, next: Settings) -> bool {
+        let current = self.current();
         let changed = next != *current;
         if changed {
             let new = next
@@ -120,42 +148,52 @@ impl SettingsStore {
             new.for_each(|warning| tracing::warn!("{warning}"));
             self.current.send_replace(Arc::new(next));
         }
-        Ok(changed)
+        changed
     }
-}
 
-/// Runs file operations where they may block.
-async fn on_disk<T: Send + 'static>(
-    file: &ConfigFile,
-    work: impl FnOnce() -> Result<T, ConfigFileError> + Send + 'static,
-) -> Result<T, ConfigFileError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| {
-            let path = file.path().display().to_string();
+    /// Works on the file where that may block.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ConfigFile) -> Result<T, ConfigFileError> + Send + 'static,
+    ) -> Result<T, ConfigFileError> {
+        let file = Arc::clone(&self.file);
+        let done = tokio::task::spawn_blocking(move || work(&file)).await;
+        done.unwrap_or_else(|error| {
+            let path = self.file.path().display().to_string();
             Err(ConfigFileError::Io {
                 path,
                 why: error.to_string(),
             })
         })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use serde_json::json;
+    use tempfile::TempDir;
 
     use super::*;
 
-    fn store_in(directory: &tempfile::TempDir) -> Result<SettingsStore, SettingsError> {
-        let overrides = Overrides {
-            data_dir: Some(directory.path().to_owned()),
-            ..Overrides::default()
-        };
-        SettingsStore::open(Environment::default(), overrides)
+    fn store_in(directory: &TempDir) -> Result<SettingsStore, SettingsError> {
+        let data_dir = Some(directory.path().to_owned());
+        SettingsStore::open(
+            Environment::default(),
+            Overrides {
+                data_dir,
+                ..Overrides::default()
+            },
+        )
     }
 
-    fn write(directory: &tempfile::TempDir, text: &str) {
-        std::fs::write(directory.path().join("config.json"), text).unwrap();
+    fn path(directory: &TempDir) -> PathBuf {
+        directory.path().join("config.json")
+    }
+
+    fn write(directory: &TempDir, text: &str) {
+        std::fs::write(path(directory), text).unwrap();
     }
 
     async fn save_plex(store: &SettingsStore) -> Result<(), SettingsError> {
@@ -175,15 +213,49 @@ mod tests {
         assert!(store.current().plex.is_some());
         assert!(changes.has_changed().unwrap());
         changes.mark_unchanged();
+        let before = std::fs::metadata(path(&directory))
+            .unwrap()
+            .modified()
+            .unwrap();
         save_plex(&store).await.unwrap();
         assert!(
             !changes.has_changed().unwrap(),
             "the same again is no change"
         );
+        assert_eq!(
+            std::fs::metadata(path(&directory))
+                .unwrap()
+                .modified()
+                .unwrap(),
+            before
+        );
         assert!(
             !store.reload_if_changed().await.unwrap(),
             "our own write is no hand edit"
         );
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn two_writers_do_not_lose_each_others_section() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(store_in(&directory).unwrap());
+        let writers = ["plex", "overseerr"].map(|section| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for n in 1..=50 {
+                    let change = move |fields: &mut Map<String, Value>| {
+                        fields.insert("n".into(), json!(n));
+                    };
+                    store.save_section(section, change).await.unwrap();
+                }
+            })
+        });
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        let text = std::fs::read_to_string(path(&directory)).unwrap();
+        let stored: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(stored, json!({"plex": {"n": 50}, "overseerr": {"n": 50}}));
     }
 
     #[tokio::test]
@@ -206,6 +278,35 @@ mod tests {
             save_plex(&store).await.is_err(),
             "and the file is not overwritten"
         );
+    }
+
+    #[tokio::test]
+    async fn a_file_that_has_gone_does_not_switch_the_log_in_off() {
+        let directory = tempfile::tempdir().unwrap();
+        write(&directory, r#"{"auth":{"enabled":true,"password":"p"}}"#);
+        let store = store_in(&directory).unwrap();
+        std::fs::remove_file(path(&directory)).unwrap();
+        assert!(!store.reload_if_changed().await.unwrap());
+        assert!(store.current().auth.enabled);
+        save_plex(&store).await.unwrap();
+        assert!(store.current().auth.enabled, "nor does the next save");
+        assert!(
+            store_in(&directory).unwrap().current().auth.enabled,
+            "nor the next start"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_save_beside_an_unusable_auth_section_writes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store_in(&directory).unwrap();
+        write(&directory, r#"{"auth":[]}"#);
+        assert!(save_plex(&store).await.is_err());
+        assert_eq!(
+            std::fs::read_to_string(path(&directory)).unwrap(),
+            r#"{"auth":[]}"#
+        );
+        assert_eq!(store.current().plex, None);
     }
 
     #[tokio::test]

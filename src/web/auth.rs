@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
+use super::requests;
 use crate::app::AppState;
 use crate::settings::AuthSettings;
 
@@ -59,6 +60,7 @@ pub(super) async fn require(State(app): State<AppState>, request: Request, next:
         if auth.enabled
             && let Err(refusal) = check(auth, request.headers().get(header::AUTHORIZATION))
         {
+            let path = requests::Route::of(&request);
             match &refusal {
                 Refusal::Missing => tracing::warn!("Unauthorized access attempt to {path}"),
                 Refusal::Wrong => tracing::warn!("Invalid credentials for {path}"),
@@ -194,6 +196,8 @@ mod tests {
             (Method::GET, "/invite/CODE"),
             (Method::HEAD, "/api/plex/proxy/image"),
             (Method::GET, "/api/oauth/plex/login"),
+            (Method::POST, "/api/invites/validate"),
+            (Method::POST, "/api/invites/redeem"),
         ] {
             assert!(!needs_credentials(&method, path), "{method} {path}");
         }

@@ -42,6 +42,18 @@ pub fn router(app: AppState) -> Router {
         .merge(health::router())
         .merge(plex::router())
         .split_for_parts();
+    let routes = routes
+        .route(
+            "/openapi.json",
+            get(async move || Json(description.clone())),
+        )
+        .fallback(assets::fallback)
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed());
+    layered(routes, &app).with_state(app)
+}
+
+/// What every request passes, from the outside in.
+fn layered(routes: Router<AppState>, app: &AppState) -> Router<AppState> {
     // One stack, for each call of `Router::layer` costs every request a boxed service more.
     let layers = ServiceBuilder::new()
         .layer(middleware::from_fn(requests::log))
@@ -54,15 +66,7 @@ pub fn router(app: AppState) -> Router {
             REQUEST_TIMEOUT,
         ))
         .layer(DefaultBodyLimit::max(LARGEST_BODY));
-    routes
-        .route(
-            "/openapi.json",
-            get(async move || Json(description.clone())),
-        )
-        .fallback(assets::fallback)
-        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .layer(layers)
-        .with_state(app)
+    routes.layer(layers)
 }
 
 /// Both spellings of an API path are answered: with and without a slash at the end.
@@ -131,8 +135,46 @@ const fn is_read(method: &Method) -> bool {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use tower::ServiceExt as _;
 
     use super::*;
+    use crate::app::App;
+    use crate::settings::{Environment, Overrides, SettingsStore};
+
+    async fn panics() -> &'static str {
+        panic!("a secret")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_with_cors_headers_and_without_its_text() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = Some(directory.path().to_owned());
+        let overrides = Overrides {
+            data_dir,
+            ..Overrides::default()
+        };
+        let settings = SettingsStore::open(Environment::default(), overrides).unwrap();
+        let plex = plex::PlexClient::new(settings.current().plex_client).unwrap();
+        let app = AppState::new(App { settings, plex });
+        let panics = Router::new().route("/api/panic", get(panics));
+        let request = Request::builder()
+            .uri("/api/panic")
+            .header("origin", "http://localhost:3000");
+        let router: Router = layered(panics, &app).with_state(app);
+        let response = router
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(
+            response.headers()["access-control-allow-origin"],
+            "http://localhost:3000"
+        );
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX)
+            .await
+            .unwrap();
+        assert_eq!(body, r#"{"detail":"Internal Server Error"}"#);
+    }
 
     #[test]
     fn one_final_slash_of_an_api_path_is_of_no_importance() {

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -15,39 +14,28 @@ use super::error::Cause;
 pub(super) async fn log(request: Request, next: Next) -> Response {
     static NEXT_ID: AtomicU64 = AtomicU64::new(1);
     let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-    let line = tracing::enabled!(tracing::Level::DEBUG).then(|| Line::of(&request));
+    let (method, route) = (request.method().clone(), Route::of(&request));
     let started = Instant::now();
     let response = next.run(request).await;
-    if let Some(Line { method, route }) = line {
-        let status = response.status().as_u16();
-        let ms = started.elapsed().as_secs_f64() * 1e3;
-        tracing::debug!("Request {id:08x}: {method} {route} -> {status} in {ms:.1} ms");
-    }
+    let status = response.status().as_u16();
+    let ms = started.elapsed().as_secs_f64() * 1e3;
+    tracing::debug!("Request {id:08x}: {method} {route} -> {status} in {ms:.1} ms");
     if let Some(Cause(cause)) = response.extensions().get() {
-        tracing::error!("Request {id:08x} failed: {cause}");
+        tracing::error!("Request {id:08x} ({method} {route}) failed: {cause}");
     }
     response
 }
 
-struct Line {
-    method: Method,
-    route: MatchedRoute,
-}
+/// The pattern of the route that a request takes, where one matched.
+pub(super) struct Route(Option<MatchedPath>);
 
-/// The pattern of the route, where one matched.
-struct MatchedRoute(Option<MatchedPath>);
-
-impl Line {
-    fn of(request: &Request) -> Self {
-        let route = MatchedRoute(request.extensions().get().cloned());
-        Self {
-            method: request.method().clone(),
-            route,
-        }
+impl Route {
+    pub(super) fn of(request: &Request) -> Self {
+        Self(request.extensions().get().cloned())
     }
 }
 
-impl std::fmt::Display for MatchedRoute {
+impl std::fmt::Display for Route {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.0.as_ref().map_or("(no route)", MatchedPath::as_str))
     }

@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -31,9 +32,11 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two requests on one connection. Longer than what proxies keep theirs for (60 s), so
 /// that they don't write into a connection that is being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// Without a byte that the client takes. Otherwise those who never read would hold all places.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 const MOST_CONNECTIONS: usize = 2048;
 /// After a failed accept (no file descriptors left, for instance).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// What runs when the stop comes may take so long to end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -50,8 +53,10 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         };
         let (stream, place) = match accepted {
             Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                tracing::debug!("Could not accept a connection: {error}");
+                // No descriptors left, for instance; others will end and free some.
+                tracing::error!("Can't accept connections: {error}");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -82,9 +87,19 @@ async fn accept(
         .await
         .map_err(io::Error::other)?;
     let (stream, _peer) = listener.accept().await?;
-    // Answers are written in one go; waiting for more would only delay them.
-    stream.set_nodelay(true)?;
+    // Answers are written in one go; waiting for more would only delay them. It fails only for a
+    // connection that has ended already.
+    let _ = stream.set_nodelay(true);
     Ok((stream, place))
+}
+
+/// Whether a failed accept says something of one client only, which went away again.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 /// One connection from its first request to its last.
@@ -98,7 +113,11 @@ async fn connection(stream: TcpStream, router: Router, shutdown: CancellationTok
         let router = router.clone();
         async move {
             let response = router.oneshot(request).await;
-            answering.store(false, Ordering::Relaxed);
+            // An upgraded connection is no longer ours to time.
+            let upgraded = response
+                .as_ref()
+                .is_ok_and(|r| r.status() == StatusCode::SWITCHING_PROTOCOLS);
+            answering.store(upgraded, Ordering::Relaxed);
             response
         }
     });
@@ -120,23 +139,69 @@ async fn connection(stream: TcpStream, router: Router, shutdown: CancellationTok
     }
 }
 
-/// A stream that gives up on a request whose headers come too slowly.
+/// A stream that gives up on a client which sends its headers, or takes its answer, too slowly.
 ///
 /// hyper has one time-out for two things: waiting for a request, which may be long, and
 /// receiving its headers, which must be short. It is set to the long one; the short one is kept
-/// here. It starts with the first byte that comes while no request is being answered.
+/// here. It starts with the first byte that comes while no request is being answered. For a
+/// client that does not read hyper has none.
 struct Patient {
     stream: TcpStream,
     answering: Arc<AtomicBool>,
-    deadline: Option<Pin<Box<Sleep>>>,
+    headers: Deadline,
+    stall: Deadline,
+}
+
+/// A time-out that is mostly not running.
+#[derive(Default)]
+struct Deadline(Option<Pin<Box<Sleep>>>);
+
+impl Deadline {
+    fn start(&mut self, after: Duration) {
+        self.0.get_or_insert_with(|| Box::pin(sleep(after)));
+    }
+
+    fn stop(&mut self) {
+        self.0 = None;
+    }
+
+    /// An error once the time is over; until then the task is woken when it will be.
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let over = |sleep: &mut Pin<Box<Sleep>>| sleep.as_mut().poll(context).is_ready();
+        if self.0.as_mut().is_some_and(over) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
 }
 
 impl Patient {
-    const fn new(stream: TcpStream, answering: Arc<AtomicBool>) -> Self {
+    fn new(stream: TcpStream, answering: Arc<AtomicBool>) -> Self {
+        let (headers, stall) = (Deadline::default(), Deadline::default());
         Self {
             stream,
             answering,
-            deadline: None,
+            headers,
+            stall,
+        }
+    }
+
+    /// Looks at the result of a write.
+    fn written<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        // Something is being answered, so its headers were complete.
+        self.headers.stop();
+        if polled.is_ready() {
+            self.stall.stop();
+            return polled;
+        }
+        self.stall.start(STALL_TIMEOUT);
+        match self.stall.check(context) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
 }
@@ -151,24 +216,19 @@ impl AsyncRead for Patient {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
         if this.answering.load(Ordering::Relaxed) {
-            // The headers are complete.
-            this.deadline = None;
+            this.headers.stop();
             return polled;
         }
-        if polled.is_ready() && buffer.filled().len() > before && this.deadline.is_none() {
-            this.deadline = Some(Box::pin(tokio::time::sleep_until(
-                Instant::now() + HEADER_TIMEOUT,
-            )));
+        if polled.is_ready() {
+            if buffer.filled().len() > before {
+                this.headers.start(HEADER_TIMEOUT);
+            }
+            return polled;
         }
-        let expired = polled.is_pending()
-            && this
-                .deadline
-                .as_mut()
-                .is_some_and(|d| d.as_mut().poll(context).is_ready());
-        if expired {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        match this.headers.check(context) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
         }
-        polled
     }
 }
 
@@ -178,9 +238,21 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        // Something is being answered, so its headers were complete.
-        self.deadline = None;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(polled, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.written(polled, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -189,18 +261,5 @@ impl AsyncWrite for Patient {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.deadline = None;
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }
