@@ -54,6 +54,11 @@ impl ApiError {
         Self::of(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
     }
 
+    /// Status 408: it took too long, sending it or answering it.
+    pub fn request_timeout() -> Self {
+        Self::of(StatusCode::REQUEST_TIMEOUT, "Request Timeout")
+    }
+
     /// Status 500: our own fault. `cause` is logged, `detail` is sent.
     pub fn internal(detail: impl Into<String>, cause: impl std::fmt::Display) -> Self {
         let cause = Some(Cause(cause.to_string().into()));

@@ -4,6 +4,7 @@ mod assets;
 mod auth;
 pub mod error;
 mod health;
+mod patient;
 mod requests;
 pub mod serve;
 
@@ -11,14 +12,13 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
-use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -28,8 +28,6 @@ use crate::plex;
 
 /// The largest request body. Nothing that is posted here comes near it.
 const LARGEST_BODY: usize = 1024 * 1024;
-/// For a request in all, its body included. Longer than any chain of upstream calls may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(OpenApi)]
 #[openapi(info(title = "Komandorr Dashboard API", version = env!("CARGO_PKG_VERSION")))]
@@ -56,15 +54,11 @@ pub fn router(app: AppState) -> Router {
 fn layered(routes: Router<AppState>, app: &AppState) -> Router<AppState> {
     // One stack, for each call of `Router::layer` costs every request a boxed service more.
     let layers = ServiceBuilder::new()
-        .layer(middleware::from_fn(requests::log))
         // Outside of the log-in: a browser sends no credentials with its preliminary question.
         .layer(cors(&app.settings.current().cors_origins))
+        .layer(middleware::from_fn(requests::observe))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), auth::require))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::REQUEST_TIMEOUT,
-            REQUEST_TIMEOUT,
-        ))
         .layer(DefaultBodyLimit::max(LARGEST_BODY));
     routes.layer(layers)
 }
@@ -135,6 +129,7 @@ const fn is_read(method: &Method) -> bool {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use axum::http::StatusCode;
     use tower::ServiceExt as _;
 
     use super::*;

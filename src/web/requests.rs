@@ -1,22 +1,29 @@
-//! One log line per request, and the only place where the cause of a 500 is written.
+//! One log line and one deadline per request, and the only place where the cause of a 500 is
+//! written.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use tokio::time::timeout;
 
-use super::error::Cause;
+use super::error::{ApiError, Cause};
+
+/// For a request in all, its body included. Longer than any chain of upstream calls may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Method, route and status: never the query, which can hold an address or a token, and never
 /// the bare path, which can hold an invite code.
-pub(super) async fn log(request: Request, next: Next) -> Response {
+pub(super) async fn observe(request: Request, next: Next) -> Response {
     static NEXT_ID: AtomicU64 = AtomicU64::new(1);
     let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
     let (method, route) = (request.method().clone(), Route::of(&request));
     let started = Instant::now();
-    let response = next.run(request).await;
+    // Polls the handler before its timer, unlike a layer: most answers never set one.
+    let response = timeout(REQUEST_TIMEOUT, next.run(request)).await;
+    let response = response.unwrap_or_else(|_| ApiError::request_timeout().into_response());
     let status = response.status().as_u16();
     let ms = started.elapsed().as_secs_f64() * 1e3;
     tracing::debug!("Request {id:08x}: {method} {route} -> {status} in {ms:.1} ms");

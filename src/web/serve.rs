@@ -1,14 +1,13 @@
 //! The accept loop.
 //!
 //! `axum::serve` has no time-outs and no bound on connections, so this goes one level below it,
-//! to hyper: headers must arrive within ten seconds, an idle connection is closed after 75, and
-//! no more than 2,048 are open at a time.
+//! to hyper: connections have time-outs ([`super::patient`]), and no more than 2,048 are open at a
+//! time.
 
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,24 +15,17 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Sleep, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::patient::Patient;
 use super::without_final_slash;
 
-/// From the first byte of a request to the end of its headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two requests on one connection. Longer than what proxies keep theirs for (60 s), so
-/// that they don't write into a connection that is being closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Without a byte that the client takes. Otherwise those who never read would hold all places.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 const MOST_CONNECTIONS: usize = 2048;
 /// After a failed accept (no file descriptors left, for instance).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -122,8 +114,7 @@ async fn connection(stream: TcpStream, router: Router, shutdown: CancellationTok
         }
     });
     let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE_TIMEOUT)
+        .header_read_timeout(None)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut served = pin!(served);
@@ -136,130 +127,5 @@ async fn connection(stream: TcpStream, router: Router, shutdown: CancellationTok
     };
     if let Err(error) = ended {
         tracing::trace!("A connection ended: {error}");
-    }
-}
-
-/// A stream that gives up on a client which sends its headers, or takes its answer, too slowly.
-///
-/// hyper has one time-out for two things: waiting for a request, which may be long, and
-/// receiving its headers, which must be short. It is set to the long one; the short one is kept
-/// here. It starts with the first byte that comes while no request is being answered. For a
-/// client that does not read hyper has none.
-struct Patient {
-    stream: TcpStream,
-    answering: Arc<AtomicBool>,
-    headers: Deadline,
-    stall: Deadline,
-}
-
-/// A time-out that is mostly not running.
-#[derive(Default)]
-struct Deadline(Option<Pin<Box<Sleep>>>);
-
-impl Deadline {
-    fn start(&mut self, after: Duration) {
-        self.0.get_or_insert_with(|| Box::pin(sleep(after)));
-    }
-
-    fn stop(&mut self) {
-        self.0 = None;
-    }
-
-    /// An error once the time is over; until then the task is woken when it will be.
-    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        let over = |sleep: &mut Pin<Box<Sleep>>| sleep.as_mut().poll(context).is_ready();
-        if self.0.as_mut().is_some_and(over) {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        Ok(())
-    }
-}
-
-impl Patient {
-    fn new(stream: TcpStream, answering: Arc<AtomicBool>) -> Self {
-        let (headers, stall) = (Deadline::default(), Deadline::default());
-        Self {
-            stream,
-            answering,
-            headers,
-            stall,
-        }
-    }
-
-    /// Looks at the result of a write.
-    fn written<T>(
-        &mut self,
-        polled: Poll<io::Result<T>>,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
-        // Something is being answered, so its headers were complete.
-        self.headers.stop();
-        if polled.is_ready() {
-            self.stall.stop();
-            return polled;
-        }
-        self.stall.start(STALL_TIMEOUT);
-        match self.stall.check(context) {
-            Ok(()) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    }
-}
-
-impl AsyncRead for Patient {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(context, buffer);
-        if this.answering.load(Ordering::Relaxed) {
-            this.headers.stop();
-            return polled;
-        }
-        if polled.is_ready() {
-            if buffer.filled().len() > before {
-                this.headers.start(HEADER_TIMEOUT);
-            }
-            return polled;
-        }
-        match this.headers.check(context) {
-            Ok(()) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    }
-}
-
-impl AsyncWrite for Patient {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.written(polled, context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
-        self.written(polled, context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
