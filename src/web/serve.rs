@@ -1,7 +1,7 @@
 //! The accept loop.
 //!
 //! `axum::serve` has no time-outs and no bound on connections, so this goes one level below it,
-//! to hyper: connections have time-outs ([`super::patient`]), and no more than 2,048 are open at a
+//! to hyper: connections have time-outs (`patient`), and no more than 2,048 are open at a
 //! time.
 
 use std::io;
