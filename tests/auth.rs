@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::Server;
+use crate::harness::{Server, until_asked};
 
 const PROTECTED: [(&str, &str); 12] = [
     ("GET", "/api/health"),
@@ -102,13 +102,6 @@ async fn switching_it_on_by_hand_needs_no_restart() {
     assert_eq!(server.get("/api/health").await.status, 200);
     let path = server.directory.path().join("data/config.json");
     std::fs::write(path, json!({"auth": {"enabled": true}}).to_string()).unwrap();
-    let mut status = 200;
-    for _ in 0..400 {
-        status = server.get("/api/health").await.status.as_u16();
-        if status == 401 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    assert_eq!(status, 401);
+    let asked = async || server.get("/api/health").await.status == 401;
+    until_asked("the log-in", asked).await;
 }

@@ -7,7 +7,7 @@ use komandorr::demo::Fault;
 use reqwest::{Client, Method};
 use serde_json::json;
 
-use crate::harness::{Answer, Server, plex, until};
+use crate::harness::{Answer, Server, plex, until, until_asked};
 
 const ACTIVITIES: &str = "/api/plex/activities";
 const BOTH: [&str; 2] = ["/activities", "/status/sessions"];
@@ -58,9 +58,8 @@ async fn clients_that_hang_up_change_nothing_for_the_others() {
     left.abort();
     assert!(left.await.unwrap_err().is_cancelled());
     let (answer, ()) = tokio::join!(server.get(ACTIVITIES), async {
-        while server.cache().await["shared_waits"] != 1 {
-            tokio::task::yield_now().await;
-        }
+        let joined = async || server.cache().await["shared_waits"] == 1;
+        until_asked("the second client", joined).await;
         plex.clear_faults();
         plex.release_holds();
     });
@@ -177,15 +176,12 @@ async fn a_hand_edit_of_the_server_is_noticed_and_shows_nothing_of_the_first() {
     assert_eq!(server.get(ACTIVITIES).await.titles().len(), 6);
     let path = server.directory.path().join("data/config.json");
     std::fs::write(path, config(&second).to_string()).unwrap();
-    let mut titles = 6;
-    for _ in 0..400 {
-        titles = server.get(ACTIVITIES).await.titles().len();
-        if titles != 6 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(titles, 9, "within two seconds or so");
+    until_asked("the new server", async || {
+        let titles = server.get(ACTIVITIES).await.titles().len();
+        assert!(matches!(titles, 6 | 9), "all of one server: {titles}");
+        titles == 9
+    })
+    .await;
 }
 
 #[tokio::test]

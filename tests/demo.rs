@@ -1,11 +1,9 @@
 //! `komandorr demo`: the whole product without a Plex server.
 
-use std::time::{Duration, Instant};
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Server, command};
+use crate::harness::{Server, command, until_asked};
 
 #[tokio::test]
 async fn the_demo_shows_moving_activities_and_touches_nothing_real() {
@@ -37,16 +35,11 @@ async fn the_demo_shows_moving_activities_and_touches_nothing_real() {
     );
     assert_eq!(config["server_name"], "Demo Plex");
 
-    let started = Instant::now();
-    loop {
+    until_asked("movement", async || {
         server.post("/api/plex/cache/clear", &json!({})).await;
-        let now = server.get("/api/plex/activities").await.json();
-        if progress(&now) != first {
-            break;
-        }
-        assert!(started.elapsed() < Duration::from_secs(15), "nothing moves");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        progress(&server.get("/api/plex/activities").await.json()) != first
+    })
+    .await;
     let files: Vec<_> = std::fs::read_dir(server.directory.path())
         .unwrap()
         .collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::{Server, plex, until};
+use crate::harness::{Server, plex, until, until_asked};
 
 /// What a server that does not start says, and its exit code.
 async fn refusal(builder: crate::harness::Builder) -> (String, i32) {
@@ -137,13 +137,8 @@ async fn a_config_that_disappears_does_not_open_the_server() {
     .await;
     assert_eq!(server.get("/api/health").await.status, 401);
     fs::write(&path, "{\"auth\":{\"enabled\":false}}").unwrap();
-    for _ in 0..400 {
-        if server.get("/api/health").await.status == 200 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the new file was not noticed");
+    let open = async || server.get("/api/health").await.status == 200;
+    until_asked("the new file", open).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use komandorr::demo::{Fault, Simulator};
 use serde_json::{Value, json};
 
-use crate::harness::{Server, plex};
+use crate::harness::{Server, plex, until_asked};
 
 const ACTIVITIES: &str = "/api/plex/activities";
 
@@ -19,10 +19,7 @@ async fn with_old_value(plex: &Simulator) -> Server {
         .start()
         .await;
     assert_eq!(server.get(ACTIVITIES).await.json()["error"], false);
-    let started = Instant::now();
-    while server.cache().await["stale"] == false {
-        assert!(started.elapsed() < Duration::from_secs(5));
-    }
+    until_asked("its age", async || server.cache().await["stale"] == true).await;
     server
 }
 
@@ -95,14 +92,8 @@ async fn when_plex_is_gone_the_old_value_is_served_at_once() {
     );
 
     plex.accept().await.unwrap();
-    let started = Instant::now();
-    while server.get(ACTIVITIES).await.json().get("stale").is_some() {
-        assert!(
-            started.elapsed() < Duration::from_secs(35),
-            "Plex is back and not used"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let fresh = async || server.get(ACTIVITIES).await.json().get("stale").is_none();
+    until_asked("Plex is back", fresh).await;
 }
 
 #[tokio::test]
@@ -254,22 +245,14 @@ async fn half_an_answer_is_shown_but_not_taken_for_the_whole() {
         "the streams alone"
     );
     plex.clear_faults();
-    let started = Instant::now();
-    while server.get(ACTIVITIES).await.titles().len() != 7 {
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "the whole never came"
-        );
-    }
+    until_asked("the whole", async || {
+        server.get(ACTIVITIES).await.titles().len() == 7
+    })
+    .await;
     // Now that there is a whole value, the next half does not replace it.
     plex.set_fault("/status/sessions", Fault::Status(500));
-    let started = Instant::now();
-    while server.get(ACTIVITIES).await.json().get("stale").is_none() {
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "no staleness shown"
-        );
-    }
+    let stale = async || server.get(ACTIVITIES).await.json().get("stale").is_some();
+    until_asked("staleness", stale).await;
     assert_eq!(server.get(ACTIVITIES).await.titles().len(), 7);
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::cached::{Cached, Freshness, Stored};
+use super::stats::{Counters, Stats};
 use super::{Fetched, Origin, SharedError, backoff};
 
 /// A whole value that is younger than this is preferred to a newer part of one.
@@ -25,117 +27,6 @@ pub struct Policy {
     pub max_stale: Duration,
     /// The longest a reader waits for a running fetch while it could be answered otherwise.
     pub max_wait: Duration,
-}
-
-/// A value and the moment its fetch ended.
-#[derive(Debug)]
-pub struct Stored<T> {
-    /// What was fetched.
-    pub value: T,
-    fetched_at: Instant,
-}
-
-impl<T> Stored<T> {
-    #[cfg(test)]
-    pub(super) fn now(value: T) -> Self {
-        Self {
-            value,
-            fetched_at: Instant::now(),
-        }
-    }
-
-    fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.fetched_at)
-    }
-}
-
-/// A value on its way to a reader.
-#[derive(Debug)]
-pub struct Cached<T> {
-    /// The value, shared with all its readers.
-    pub stored: Arc<Stored<T>>,
-    /// Time since the value was fetched.
-    pub age: Duration,
-    /// How long it will stay fresh; zero for a stale value.
-    pub fresh_for: Duration,
-    /// How the reader came by it.
-    pub freshness: Freshness,
-}
-
-impl<T> Clone for Cached<T> {
-    fn clone(&self) -> Self {
-        Self {
-            stored: Arc::clone(&self.stored),
-            age: self.age,
-            fresh_for: self.fresh_for,
-            freshness: self.freshness.clone(),
-        }
-    }
-}
-
-/// How a reader came by its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// From memory, age below the TTL.
-    Fresh,
-    /// By a fetch that this reader started, or, when `shared`, waited for with others.
-    Fetched {
-        /// The fetch had been started by somebody else.
-        shared: bool,
-    },
-    /// From memory, too old, because nothing newer could be had (in time).
-    Stale {
-        /// How long ago the trouble began.
-        failing_for: Duration,
-        /// The failure; none while the first fetch is merely slow.
-        error: Option<SharedError>,
-    },
-}
-
-/// Counters and state of one cache.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stats {
-    /// The name in `GET /api/plex/cache/stats`.
-    pub name: &'static str,
-    /// The TTL in force.
-    pub ttl: Duration,
-    /// Readers answered from a fresh value.
-    pub hits: u64,
-    /// All other readers.
-    pub misses: u64,
-    /// Readers answered with a stale value (they count as misses too).
-    pub stale_served: u64,
-    /// Readers that waited for a fetch which somebody else had started.
-    pub shared_waits: u64,
-    /// Fetches that failed.
-    pub fetch_errors: u64,
-    /// Mean duration of all fetches, failed ones included, in milliseconds.
-    pub fetch_ms_avg: Option<f64>,
-    /// A value that would be served now exists.
-    pub cached: bool,
-    /// That value is older than the TTL.
-    pub stale: bool,
-    /// Age of the value, if one exists.
-    pub age: Option<Duration>,
-}
-
-impl Stats {
-    /// Those of a cache that nobody has used yet.
-    pub const fn empty(name: &'static str, ttl: Duration) -> Self {
-        Self {
-            name,
-            ttl,
-            hits: 0,
-            misses: 0,
-            stale_served: 0,
-            shared_waits: 0,
-            fetch_errors: 0,
-            fetch_ms_avg: None,
-            cached: false,
-            stale: false,
-            age: None,
-        }
-    }
 }
 
 /// Identifies a fetch: what it may store depends on what has happened to the entry since.
@@ -210,17 +101,6 @@ pub(super) enum Verdict<T> {
     },
     /// The reader knows an older Plex server than this entry: look up the current one.
     Outdated,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    hits: u64,
-    misses: u64,
-    stale_served: u64,
-    shared_waits: u64,
-    fetch_errors: u64,
-    fetches: u32,
-    fetching: Duration,
 }
 
 /// One cache: at most one whole value, at most one part of a newer one, at most one running

@@ -11,7 +11,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::entry::{CacheEntry, Cached, Done, Freshness, Launch, Outcome, Verdict};
+use super::cached::{Cached, Freshness};
+use super::entry::{CacheEntry, Done, Launch, Outcome, Verdict};
 use super::{FetchError, Fetched, Origin, SharedError, lock};
 
 /// No fetch runs longer than this. Fetches have tighter deadlines of their own; this one keeps a

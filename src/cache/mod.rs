@@ -17,8 +17,10 @@
 
 pub mod answer;
 mod backoff;
+mod cached;
 pub mod entry;
 pub mod flight;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -28,8 +30,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use answer::Answer;
-pub use entry::{CacheEntry, Cached, Freshness, Policy, Stats, Stored};
+pub use cached::{Cached, Freshness, Stored};
+pub use entry::{CacheEntry, Policy};
 pub use flight::{read, refresh};
+pub use stats::Stats;
 
 /// Where a value comes from: rises with every change of the Plex server (URL or token), so that
 /// the newest origin is known by comparison alone. A value belongs to exactly one origin.

@@ -7,54 +7,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use serde_json::Value;
-use tracing::Level;
 
-use super::env::parse_flag;
 use super::file::{ConfigFileError, Document};
+use super::sources::{Sources, flag};
 use super::{
-    AuthSettings, CacheSettings, Environment, LogSettings, Overrides, PlexClientSettings, PlexForm,
-    PlexTarget, RedisSettings, Secret, Settings, SettingsError, normalise_server_url,
+    AuthSettings, CacheSettings, Environment, LogSettings, Overrides, Place, PlexClientSettings,
+    PlexForm, PlexTarget, RedisSettings, Secret, Settings, SettingsError,
 };
 
-const PORT: &str = "a port number, 0 to 65535";
 /// A stream that ended five minutes ago must not look alive, whatever `CACHE_MAX_STALE` says; the
 /// frontend does not show staleness.
 pub(super) const LIVE_DATA_MAX_STALE: Duration = Duration::from_secs(300);
-
-/// Where a server is: what must be known before, or without, `config.json`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Address or name to listen on.
-    pub host: String,
-    /// Port to listen on.
-    pub port: u16,
-    /// Where `config.json` is.
-    pub data_dir: PathBuf,
-}
-
-impl Place {
-    /// From command line and environment.
-    ///
-    /// # Errors
-    /// A port that is none.
-    pub fn of(env: &Environment, overrides: &Overrides) -> Result<Self, SettingsError> {
-        let data_dir = overrides.data_dir.clone();
-        Ok(Self {
-            host: overrides
-                .host
-                .clone()
-                .unwrap_or_else(|| env.text("HOST").to_owned()),
-            port: match overrides.port {
-                Some(port) => port,
-                None if env.get("APP_PORT").is_some() => env.parsed("APP_PORT", PORT)?,
-                None => env.parsed("PORT", PORT)?,
-            },
-            data_dir: data_dir.unwrap_or_else(|| env.text("DATA_DIR").into()),
-        })
-    }
-}
 
 /// Merges all sources. `previous` is the snapshot to be replaced.
 ///
@@ -146,7 +110,7 @@ fn redis(env: &Environment) -> Result<RedisSettings, SettingsError> {
         // Legacy: exactly this word; 3.3.0 takes anything else for "no".
         enabled: env.text("REDIS_ENABLED").eq_ignore_ascii_case("true"),
         host: env.text("REDIS_HOST").to_owned(),
-        port: env.parsed("REDIS_PORT", PORT)?,
+        port: env.parsed("REDIS_PORT", "a port number, 0 to 65535")?,
         db: env.parsed("REDIS_DB", "the number of a database, 0 or more")?,
         password: Secret::new(env.text("REDIS_PASSWORD")),
     })
@@ -195,151 +159,6 @@ fn auth(
     })
 }
 
-fn flag(value: &Value) -> Option<bool> {
-    match value {
-        Value::Bool(flag) => Some(*flag),
-        Value::String(text) => parse_flag(text),
-        _ => None,
-    }
-}
-
-/// The sources of a value whose oddities are worth a warning and no more.
-struct Sources<'a> {
-    env: &'a Environment,
-    document: &'a Document,
-    warnings: Vec<String>,
-}
-
-impl Sources<'_> {
-    fn stored(&mut self, section: &str, key: &str) -> Option<Value> {
-        let section_value = self
-            .document
-            .get(section)
-            .filter(|value| !value.is_null())?;
-        if !section_value.is_object() {
-            let warning = format!("config.json: {section} is not an object and is ignored");
-            if !self.warnings.contains(&warning) {
-                self.warnings.push(warning);
-            }
-        }
-        section_value
-            .get(key)
-            .filter(|value| !value.is_null())
-            .cloned()
-    }
-
-    fn text(&mut self, section: &str, key: &str, name: &'static str) -> String {
-        match self.stored(section, key) {
-            Some(Value::String(text)) => return text,
-            Some(_) => self.warn(format!(
-                "config.json: {section}.{key} is not a string and is ignored"
-            )),
-            None => {}
-        }
-        self.env.text(name).to_owned()
-    }
-
-    fn warn(&mut self, warning: String) {
-        self.warnings.push(warning);
-    }
-
-    fn plex(&mut self, form: &PlexForm) -> Option<PlexTarget> {
-        if form.url.trim().is_empty() || form.token.expose().trim().is_empty() {
-            return None;
-        }
-        // Header values are ASCII without control characters; such a token can't be sent.
-        if !form
-            .token
-            .expose()
-            .trim()
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic())
-        {
-            self.warn("The Plex token has characters that no token has: Plex is not used".into());
-            return None;
-        }
-        match normalise_server_url(&form.url) {
-            Ok(base_url) => {
-                let token = Secret::new(form.token.expose().trim());
-                Some(PlexTarget { base_url, token })
-            }
-            Err(error) => {
-                self.warn(format!(
-                    "The address of the Plex server can't be used: {error}"
-                ));
-                None
-            }
-        }
-    }
-
-    /// The dashboard's zone and the process's. The frontend breaks on a name that is none.
-    fn zones(&mut self) -> (Tz, Option<Tz>) {
-        let named = self.env.get("TZ");
-        let process = named.map(|name| self.zone(name, "TZ").unwrap_or(Tz::UTC));
-        let stored = match self.stored("general", "timezone") {
-            Some(Value::String(name)) => self.zone(&name, "general.timezone"),
-            Some(_) => {
-                self.warn("config.json: general.timezone is not a string and is ignored".into());
-                None
-            }
-            None => None,
-        };
-        (stored.or(process).unwrap_or(Tz::UTC), process)
-    }
-
-    fn zone(&mut self, name: &str, source: &str) -> Option<Tz> {
-        let zone = name.trim_start_matches(':').parse().ok();
-        if zone.is_none() {
-            self.warn(format!(
-                "{source}: {name:?} is not the IANA name of a time zone"
-            ));
-        }
-        zone
-    }
-
-    fn level(&mut self) -> Level {
-        let text = self.text("logging", "level", "LOG_LEVEL");
-        match text.trim().to_ascii_uppercase().as_str() {
-            "DEBUG" => Level::DEBUG,
-            "INFO" => Level::INFO,
-            "WARNING" | "WARN" => Level::WARN,
-            // Python knows one level more; we have nothing above an error.
-            "ERROR" | "CRITICAL" | "FATAL" => Level::ERROR,
-            _ => {
-                self.warn(format!("Log level {text:?} is not known; INFO is used"));
-                Level::INFO
-            }
-        }
-    }
-
-    fn log_to_file(&mut self) -> Result<bool, SettingsError> {
-        let stored = self.stored("logging", "enable_file");
-        if let Some(value) = stored {
-            if let Some(flag) = flag(&value) {
-                return Ok(flag);
-            }
-            self.warn("config.json: logging.enable_file is not true or false".into());
-        }
-        self.env.flag("LOG_ENABLE_FILE")
-    }
-
-    fn cors_origins(&mut self) -> Vec<String> {
-        let mut origins = Vec::new();
-        for origin in self.env.text("CORS_ORIGINS").split(',').map(str::trim) {
-            let is_origin =
-                origin == "*" || url::Url::parse(origin).is_ok_and(|url| url.origin().is_tuple());
-            if is_origin {
-                origins.push(origin.trim_end_matches('/').to_owned());
-            } else if !origin.is_empty() {
-                self.warn(format!(
-                    "CORS_ORIGINS: {origin:?} is not an origin and is ignored"
-                ));
-            }
-        }
-        origins
-    }
-}
-
 impl CacheSettings {
     /// The longest age of activities and sessions that may still be served.
     pub fn live_max_stale(&self) -> Duration {
@@ -349,7 +168,9 @@ impl CacheSettings {
 
 #[cfg(test)]
 mod tests {
+    use chrono_tz::Tz;
     use serde_json::json;
+    use tracing::Level;
 
     use super::*;
 

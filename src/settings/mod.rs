@@ -8,6 +8,8 @@ mod dotenv;
 mod env;
 mod file;
 mod merge;
+mod place;
+mod sources;
 mod store;
 mod url;
 pub mod variables;
@@ -20,7 +22,7 @@ use chrono_tz::Tz;
 pub use describe::{Described, Source};
 pub use env::Environment;
 pub use file::ConfigFileError;
-pub use merge::Place;
+pub use place::Place;
 pub use store::SettingsStore;
 pub use url::{InvalidUrl, normalise_server_url};
 

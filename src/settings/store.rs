@@ -12,8 +12,8 @@ use tokio::sync::{Mutex, watch};
 
 use super::describe::{Described, describe};
 use super::file::{ConfigFile, ConfigFileError, Document, Stamp};
-use super::merge::{Place, merge};
-use super::{Environment, Overrides, Settings, SettingsError};
+use super::merge::merge;
+use super::{Environment, Overrides, Place, Settings, SettingsError};
 
 /// The current snapshot and the way to change it.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use komandorr::demo::{Options, Scene, Simulator};
 pub(crate) use server::{Answer, Builder, Server};
 
 /// Nothing here takes this long, unless it never happens.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(40);
 
 /// A simulated Plex server with this many sessions that stand still.
 pub(crate) async fn plex(sessions: usize) -> Simulator {
@@ -22,8 +22,13 @@ pub(crate) async fn plex(sessions: usize) -> Simulator {
 
 /// Waits until `condition` holds.
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    until_asked(what, async || condition()).await;
+}
+
+/// Waits until `condition`, which has to ask somebody, holds.
+pub(crate) async fn until_asked(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
-    while !condition() {
+    while !condition().await {
         assert!(started.elapsed() < DEADLINE, "in vain: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -1,0 +1,156 @@
+//! Values whose oddities are worth a warning and no more: `config.json` over environment over
+//! default.
+
+use chrono_tz::Tz;
+use serde_json::Value;
+use tracing::Level;
+
+use super::env::parse_flag;
+use super::file::Document;
+use super::{Environment, PlexForm, PlexTarget, Secret, SettingsError, normalise_server_url};
+
+/// A boolean, or its text.
+pub(super) fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(flag) => Some(*flag),
+        Value::String(text) => parse_flag(text),
+        _ => None,
+    }
+}
+
+/// The sources of a value whose oddities are worth a warning and no more.
+pub(super) struct Sources<'a> {
+    pub(super) env: &'a Environment,
+    pub(super) document: &'a Document,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Sources<'_> {
+    fn stored(&mut self, section: &str, key: &str) -> Option<Value> {
+        let section_value = self
+            .document
+            .get(section)
+            .filter(|value| !value.is_null())?;
+        if !section_value.is_object() {
+            let warning = format!("config.json: {section} is not an object and is ignored");
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+        section_value
+            .get(key)
+            .filter(|value| !value.is_null())
+            .cloned()
+    }
+
+    pub(super) fn text(&mut self, section: &str, key: &str, name: &'static str) -> String {
+        match self.stored(section, key) {
+            Some(Value::String(text)) => return text,
+            Some(_) => self.warn(format!(
+                "config.json: {section}.{key} is not a string and is ignored"
+            )),
+            None => {}
+        }
+        self.env.text(name).to_owned()
+    }
+
+    pub(super) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
+    pub(super) fn plex(&mut self, form: &PlexForm) -> Option<PlexTarget> {
+        if form.url.trim().is_empty() || form.token.expose().trim().is_empty() {
+            return None;
+        }
+        // Header values are ASCII without control characters; such a token can't be sent.
+        if !form
+            .token
+            .expose()
+            .trim()
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic())
+        {
+            self.warn("The Plex token has characters that no token has: Plex is not used".into());
+            return None;
+        }
+        match normalise_server_url(&form.url) {
+            Ok(base_url) => {
+                let token = Secret::new(form.token.expose().trim());
+                Some(PlexTarget { base_url, token })
+            }
+            Err(error) => {
+                self.warn(format!(
+                    "The address of the Plex server can't be used: {error}"
+                ));
+                None
+            }
+        }
+    }
+
+    /// The dashboard's zone and the process's. The frontend breaks on a name that is none.
+    pub(super) fn zones(&mut self) -> (Tz, Option<Tz>) {
+        let named = self.env.get("TZ");
+        let process = named.map(|name| self.zone(name, "TZ").unwrap_or(Tz::UTC));
+        let stored = match self.stored("general", "timezone") {
+            Some(Value::String(name)) => self.zone(&name, "general.timezone"),
+            Some(_) => {
+                self.warn("config.json: general.timezone is not a string and is ignored".into());
+                None
+            }
+            None => None,
+        };
+        (stored.or(process).unwrap_or(Tz::UTC), process)
+    }
+
+    fn zone(&mut self, name: &str, source: &str) -> Option<Tz> {
+        let zone = name.trim_start_matches(':').parse().ok();
+        if zone.is_none() {
+            self.warn(format!(
+                "{source}: {name:?} is not the IANA name of a time zone"
+            ));
+        }
+        zone
+    }
+
+    pub(super) fn level(&mut self) -> Level {
+        let text = self.text("logging", "level", "LOG_LEVEL");
+        match text.trim().to_ascii_uppercase().as_str() {
+            "DEBUG" => Level::DEBUG,
+            "INFO" => Level::INFO,
+            "WARNING" | "WARN" => Level::WARN,
+            // Python knows one level more; we have nothing above an error.
+            "ERROR" | "CRITICAL" | "FATAL" => Level::ERROR,
+            _ => {
+                self.warn(format!("Log level {text:?} is not known; INFO is used"));
+                Level::INFO
+            }
+        }
+    }
+
+    pub(super) fn log_to_file(&mut self) -> Result<bool, SettingsError> {
+        let stored = self.stored("logging", "enable_file");
+        if let Some(value) = stored {
+            if let Some(flag) = flag(&value) {
+                return Ok(flag);
+            }
+            self.warn("config.json: logging.enable_file is not true or false".into());
+        }
+        self.env.flag("LOG_ENABLE_FILE")
+    }
+
+    pub(super) fn cors_origins(&mut self) -> Vec<String> {
+        let mut origins = Vec::new();
+        for origin in self.env.text("CORS_ORIGINS").split(',').map(str::trim) {
+            let is_origin =
+                origin == "*" || url::Url::parse(origin).is_ok_and(|url| url.origin().is_tuple());
+            if is_origin {
+                origins.push(origin.trim_end_matches('/').to_owned());
+            } else if !origin.is_empty() {
+                self.warn(format!(
+                    "CORS_ORIGINS: {origin:?} is not an origin and is ignored"
+                ));
+            }
+        }
+        origins
+    }
+}
