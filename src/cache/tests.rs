@@ -414,6 +414,29 @@ async fn the_first_success_ends_the_trouble() {
     );
     tokio::task::yield_now().await;
     assert_eq!(value(&at_once_from(&upstream).await), 2);
+    upstream.then(at_once(3));
+    advance(secs(5)).await;
+    let answered = upstream.read().await;
+    assert_eq!(
+        (value(&answered), is_stale(&answered)),
+        (3, false),
+        "waited for, as at first"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_overtaken_by_a_change_of_server_is_made_again() {
+    let upstream = Upstream::new(POLICY)
+        .will(Act::Whole(1, secs(3)))
+        .will(at_once(2));
+    let refreshing = upstream.clone();
+    let refreshed = tokio::spawn(async move { refreshing.refresh().await });
+    tokio::task::yield_now().await;
+    upstream.change_server();
+    assert!(!upstream.stats().cached);
+    refreshed.await.unwrap().unwrap();
+    assert_eq!(*upstream.fetched.lock().unwrap(), [1, 2]);
+    assert_eq!(value(&at_once_from(&upstream).await), 2);
 }
 
 #[tokio::test(start_paused = true)]
