@@ -25,7 +25,7 @@ pub async fn run(settings: &SettingsStore, out: &mut impl Write) -> anyhow::Resu
         return Ok(());
     };
     let client = PlexClient::new(now.plex_client)?;
-    match client.server(&target.base_url, &target.token).about().await {
+    match client.server(target).about().await {
         Ok(about) => {
             let name = about.name.as_deref().unwrap_or("a server without a name");
             writeln!(out, "Plex: {name} answers")?;

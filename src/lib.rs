@@ -35,8 +35,8 @@ const SETTINGS_LOOK: Duration = Duration::from_secs(1);
 /// Background loops may take so long to end.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// Runs the server until `shutdown` in the data directory that `instance` has claimed: listens, starts the background
-/// loops, serves, and stops all of it in the reverse order.
+/// Runs the server until `shutdown` in the data directory that `instance` has claimed: listens,
+/// starts the background loops, serves, and stops all of it in the reverse order.
 ///
 /// # Errors
 /// It can't start: the address is taken, or TLS can't be set up.

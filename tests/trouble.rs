@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use komandorr::demo::{Fault, Simulator};
 use serde_json::{Value, json};
 
-use crate::harness::{Server, plex, until_asked};
+use crate::harness::{Server, plex, until, until_asked};
 
 const ACTIVITIES: &str = "/api/plex/activities";
 
@@ -94,6 +94,15 @@ async fn when_plex_is_gone_the_old_value_is_served_at_once() {
     plex.accept().await.unwrap();
     let fresh = async || server.get(ACTIVITIES).await.json().get("stale").is_none();
     until_asked("Plex is back", fresh).await;
+    // The next time it goes is worth a warning again.
+    plex.refuse().await;
+    let stale = async || server.get(ACTIVITIES).await.json().get("stale").is_some();
+    until_asked("Plex is gone again", stale).await;
+    let warning = "WARNING - Plex does not answer - returning stale activities";
+    until("the second warning", || {
+        server.log().matches(warning).count() == 2
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -185,6 +185,7 @@ fn log_freshness(cached: &Cached<Answer>) {
     let age = cached.age.as_secs_f64();
     match &cached.freshness {
         Freshness::Fresh => {
+            WARNED.store(false, Ordering::Relaxed);
             tracing::debug!("Cache hit - returning cached activities (age: {age:.1}s)");
         }
         Freshness::Fetched { .. } => WARNED.store(false, Ordering::Relaxed),
@@ -211,7 +212,7 @@ fn source(
             return Err(FetchError::new(NOT_CONFIGURED));
         };
         tracing::info!("Cache miss - fetching fresh activities from Plex");
-        let server = app.plex.server(&target.base_url, &target.token);
+        let server = app.plex.server(target);
         fetch(
             &server,
             datetime::iso_local(Utc::now(), settings.process_timezone),

@@ -7,7 +7,6 @@ use axum::Json;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
-use url::Url;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,7 +17,7 @@ use super::server::{PlexServer, Section};
 use super::wire::{self, RawItem};
 use crate::app::AppState;
 use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
-use crate::settings::{Secret, SettingsError, normalise_server_url};
+use crate::settings::{PlexTarget, Secret, SettingsError};
 use crate::web::error::{ApiError, ApiResult, Detail};
 
 /// For counting what a server holds.
@@ -84,7 +83,7 @@ struct Verdict {
 
 /// A configuration that has proved to work.
 struct Proven {
-    base_url: Url,
+    target: PlexTarget,
     server_name: String,
     totals: Totals,
 }
@@ -118,7 +117,7 @@ async fn get_config(app: AppState) -> Json<StoredConfig> {
         (status = 422, body = ValidationError), (status = 500, body = Detail)))]
 async fn set_config(app: AppState, JsonBody(body): JsonBody<Candidate>) -> ApiResult<Json<Saved>> {
     let proven = prove(&app, &body).await.map_err(ApiError::bad_request)?;
-    save(&app, &proven, &body.token).await.map_err(|error| {
+    save(&app, &proven).await.map_err(|error| {
         let detail = format!("Failed to save configuration: {error}");
         ApiError::internal(detail, error)
     })?;
@@ -145,7 +144,7 @@ async fn validate(app: AppState, JsonBody(body): JsonBody<Candidate>) -> Json<Ve
             });
         }
     };
-    if let Err(error) = save(&app, &proven, &body.token).await {
+    if let Err(error) = save(&app, &proven).await {
         tracing::error!("The Plex configuration was not saved: {error}");
     }
     let Totals {
@@ -166,20 +165,16 @@ async fn validate(app: AppState, JsonBody(body): JsonBody<Candidate>) -> Json<Ve
 
 /// Asks the server about itself. The error is for people (contract 01, section 14).
 async fn prove(app: &AppState, candidate: &Candidate) -> Result<Proven, String> {
-    let base_url = normalise_server_url(&candidate.url).map_err(|error| error.to_string())?;
-    let token = Secret::new(candidate.token.expose().trim());
-    // Anything else can't be the value of a header (RFC 9110, 5.5), let alone a token.
-    if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) || token.expose().is_empty() {
-        return Err(PlexError::Refused.to_string());
-    }
-    let server = app.plex.server(&base_url, &token);
+    let target = PlexTarget::parse(&candidate.url, candidate.token.expose());
+    let target = target.map_err(|error| error.to_string())?;
+    let server = app.plex.server(&target);
     let about = server.about().await.map_err(|error| error.to_string())?;
     let server_name = about.name.unwrap_or_else(|| "Plex Server".to_owned());
     tracing::info!("Successfully connected to Plex server: {server_name}");
     cache_admin::forgive_failures();
     let totals = count(&server).await;
     Ok(Proven {
-        base_url,
+        target,
         server_name,
         totals,
     })
@@ -268,9 +263,9 @@ async fn counted<T: Default>(
 }
 
 /// Stores a configuration that works, and lets the caches try it at once.
-async fn save(app: &AppState, proven: &Proven, token: &Secret) -> Result<(), SettingsError> {
-    let url = proven.base_url.as_str().trim_end_matches('/').to_owned();
-    let token = token.expose().trim().to_owned();
+async fn save(app: &AppState, proven: &Proven) -> Result<(), SettingsError> {
+    let url = proven.target.stored_url().to_owned();
+    let token = proven.target.token.expose().to_owned();
     let name = proven.server_name.clone();
     let change = move |plex: &mut serde_json::Map<String, serde_json::Value>| {
         plex.insert("server_url".to_owned(), url.into());

@@ -14,7 +14,7 @@ use url::{Host, Url};
 
 use super::error::PlexError;
 use super::wire::{self, Envelope, RawItem};
-use crate::settings::{PlexClientSettings, Secret};
+use crate::settings::{PlexClientSettings, PlexTarget, Secret};
 
 /// Calls to one server at a time; more make a busy server slower, not faster.
 const SLOTS: usize = 4;
@@ -133,13 +133,13 @@ impl PlexClient {
         })
     }
 
-    /// The server at `base` (normalised, see [`crate::settings::normalise_server_url`]), called
-    /// with `token`. Whoever calls the same address shares its slots.
-    pub fn server(&self, base: &Url, token: &Secret) -> PlexServer {
+    /// The server that `target` means. Whoever calls the same address shares its slots.
+    pub fn server(&self, target: &PlexTarget) -> PlexServer {
+        let PlexTarget { base_url, token } = target;
         let verify = self
             .settings
             .tls_verify
-            .unwrap_or_else(|| !is_private(base));
+            .unwrap_or_else(|| !is_private(base_url));
         PlexServer {
             http: if verify {
                 &self.verifying
@@ -147,10 +147,10 @@ impl PlexClient {
                 &self.trusting
             }
             .clone(),
-            base: base.clone(),
+            base: base_url.clone(),
             token: token.clone(),
             timeout: self.settings.timeout,
-            slots: self.slots_of(base),
+            slots: self.slots_of(base_url),
         }
     }
 

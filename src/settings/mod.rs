@@ -11,7 +11,7 @@ mod merge;
 mod place;
 mod sources;
 mod store;
-mod url;
+mod target;
 pub mod variables;
 
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub use env::Environment;
 pub use file::ConfigFileError;
 pub use place::Place;
 pub use store::SettingsStore;
-pub use url::{InvalidUrl, normalise_server_url};
+pub use target::InvalidTarget;
 
 /// Text that must not be shown: a token or a password.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -128,7 +128,7 @@ pub struct PlexForm {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlexTarget {
     /// Its normalised address.
-    pub base_url: ::url::Url,
+    pub base_url: url::Url,
     /// The owner's token.
     pub token: Secret,
 }

@@ -7,7 +7,7 @@ use tracing::Level;
 
 use super::env::parse_flag;
 use super::file::Document;
-use super::{Environment, PlexForm, PlexTarget, Secret, SettingsError, normalise_server_url};
+use super::{Environment, PlexForm, PlexTarget, SettingsError};
 
 /// A boolean, or its text.
 pub(super) fn flag(value: &Value) -> Option<bool> {
@@ -62,26 +62,10 @@ impl Sources<'_> {
         if form.url.trim().is_empty() || form.token.expose().trim().is_empty() {
             return None;
         }
-        // Header values are ASCII without control characters; such a token can't be sent.
-        if !form
-            .token
-            .expose()
-            .trim()
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic())
-        {
-            self.warn("The Plex token has characters that no token has: Plex is not used".into());
-            return None;
-        }
-        match normalise_server_url(&form.url) {
-            Ok(base_url) => {
-                let token = Secret::new(form.token.expose().trim());
-                Some(PlexTarget { base_url, token })
-            }
+        match PlexTarget::parse(&form.url, form.token.expose()) {
+            Ok(target) => Some(target),
             Err(error) => {
-                self.warn(format!(
-                    "The address of the Plex server can't be used: {error}"
-                ));
+                self.warn(format!("The Plex server can't be used: {error}"));
                 None
             }
         }
