@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 
 use crate::plex::PlexClient;
 use crate::settings::SettingsStore;
+use crate::store::Store;
 
 /// The parts that handlers and background tasks share. Caches are not among them: each is a
 /// `static` of the module that owns the data.
@@ -18,6 +19,8 @@ pub struct App {
     pub settings: SettingsStore,
     /// The way to any Plex server.
     pub plex: PlexClient,
+    /// The database.
+    pub store: Store,
 }
 
 /// A shared [`App`]; as an argument of a handler it extracts itself.

@@ -14,6 +14,7 @@ pub mod instance;
 pub mod logging;
 pub mod plex;
 pub mod settings;
+pub mod store;
 pub mod tasks;
 pub mod web;
 
@@ -28,6 +29,7 @@ use crate::app::{App, AppState};
 use crate::instance::Instance;
 use crate::logging::Log;
 use crate::settings::SettingsStore;
+use crate::store::Store;
 use crate::tasks::Tasks;
 
 /// How often `config.json` is looked at for hand edits.
@@ -72,7 +74,12 @@ pub async fn run(
     let address = listener.local_addr()?;
     plex::configure_caches(&now.cache);
     let plex = plex::PlexClient::new(now.plex_client).context("can't set up TLS")?;
-    let app = AppState::new(App { settings, plex });
+    let store = Store::open(&now.data_dir).await?;
+    let app = AppState::new(App {
+        settings,
+        plex,
+        store,
+    });
 
     let tasks = Tasks::new(shutdown.child_token());
     follow_settings(&app, &tasks, Arc::new(log));

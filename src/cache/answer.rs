@@ -1,16 +1,13 @@
-//! [`Answer`]: a JSON object that is serialised once per fetch and sent as often as asked for.
+//! [`Answer`]: a JSON body that is serialised once per fetch and sent as often as asked for.
 //!
 //! What differs from one request to the next (`cached`, `cache_age`, `stale`, `message`) is
 //! written behind the stored bytes. That works for the compressed form too: its deflate stream
 //! ends at a byte boundary (a sync flush, RFC 1951), so a stored block with the tail and the
 //! trailer of RFC 1952 complete it. Compression costs its time once per fetch.
 
-use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::pin::Pin;
 use std::sync::OnceLock;
-use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::http::header::InvalidHeaderValue;
@@ -20,11 +17,13 @@ use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
-use http_body::{Frame, SizeHint};
 use serde::Serialize;
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::{Cached, Freshness};
+use super::accepts::Accepts;
+use super::parts::Parts;
+use super::{Cached, Freshness, Portable};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Below this, compression saves less than it costs: the answer fits into one packet anyway.
@@ -36,10 +35,13 @@ const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 /// The longest tail a stored block can hold, and far more than one ever is.
 const LONGEST_TAIL: usize = u16::MAX as usize;
 
-/// A JSON object, ready to send but for its last fields and its closing brace.
+/// A JSON body, ready to send: a whole array, or an object but for its last fields and its
+/// closing brace.
 #[derive(Debug)]
 pub struct Answer {
     head: Bytes,
+    /// Whether the fields of the request follow.
+    open: bool,
     /// Weak, because the bytes differ per request.
     etag: HeaderValue,
     /// Another one when stale, so that the warning in a stale answer reaches a browser that has
@@ -55,14 +57,8 @@ struct Gzip {
     crc: crc32fast::Hasher,
 }
 
-/// What a request says about the form it can take.
-#[derive(Debug)]
-pub struct Accepts<'a> {
-    headers: &'a HeaderMap,
-}
-
-#[derive(Debug, thiserror::Error)]
 /// Why a value can't become an [`Answer`].
+#[derive(Debug, thiserror::Error)]
 pub enum NotAnAnswer {
     /// It does not serialise.
     #[error(transparent)]
@@ -84,6 +80,16 @@ impl Answer {
         if !is_object || json.pop() != Some(b'}') {
             return Err(NotAnAnswer::NotAnObject);
         }
+        Self::new(json, true)
+    }
+
+    /// Serialises `values` as a bare array: nothing is added per request, so its age and
+    /// staleness are told by headers alone.
+    pub fn array<T: Serialize>(values: &[T]) -> Result<Self, NotAnAnswer> {
+        Self::new(serde_json::to_vec(values)?, false)
+    }
+
+    fn new(json: Vec<u8>, open: bool) -> Result<Self, NotAnAnswer> {
         let digest = Sha256::digest(&json);
         let tag = digest.iter().take(8).fold(String::new(), |mut tag, byte| {
             let _ = write!(tag, "{byte:02x}");
@@ -91,6 +97,7 @@ impl Answer {
         });
         Ok(Self {
             head: json.into(),
+            open,
             etag: HeaderValue::try_from(format!("W/\"{tag}\""))?,
             stale_etag: HeaderValue::try_from(format!("W/\"{tag}-stale\""))?,
             gzip: OnceLock::new(),
@@ -109,7 +116,11 @@ impl Answer {
         if accepts.has(etag) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         } else {
-            let tail = tail(cached);
+            let tail = if answer.open {
+                tail(cached)
+            } else {
+                String::new()
+            };
             let gzip = answer.head.len() >= WORTH_COMPRESSING
                 && tail.len() <= LONGEST_TAIL
                 && accepts.gzip();
@@ -132,11 +143,8 @@ impl Answer {
             header::CACHE_CONTROL,
             HeaderValue::from_static("private, no-cache"),
         );
-        headers.insert(header::AGE, HeaderValue::from(cached.age.as_secs()));
         headers.insert(header::ETAG, etag.clone());
-        if let Ok(status) = HeaderValue::try_from(cache_status(cached)) {
-            headers.insert(CACHE_STATUS, status);
-        }
+        describe(headers, cached);
         response
     }
 
@@ -171,38 +179,33 @@ impl Gzip {
     }
 }
 
-impl<'a> Accepts<'a> {
-    /// Reads `If-None-Match` and `Accept-Encoding`.
-    pub const fn of(headers: &'a HeaderMap) -> Self {
-        Self { headers }
+/// As the whole JSON text, without the fields of any request.
+impl Portable for Answer {
+    fn to_json(&self) -> Option<Box<RawValue>> {
+        let mut json = String::from_utf8(self.head.to_vec()).ok()?;
+        if self.open {
+            json.push('}');
+        }
+        RawValue::from_string(json).ok()
     }
 
-    /// Weak comparison (RFC 9110, 8.8.3.2) with a weak tag.
-    fn has(&self, etag: &HeaderValue) -> bool {
-        let Ok(etag) = etag.to_str() else {
-            return false;
-        };
-        let opaque = etag.trim_start_matches("W/");
-        self.list(header::IF_NONE_MATCH)
-            .any(|known| known == "*" || known.trim_start_matches("W/") == opaque)
+    fn from_json(json: &RawValue) -> Option<Self> {
+        let text = json.get();
+        let head = text.strip_prefix('{').and(text.strip_suffix('}'));
+        match head {
+            Some(head) if head.len() > 1 => Self::new(head.into(), true).ok(),
+            _ if text.starts_with('[') => Self::new(text.into(), false).ok(),
+            _ => None,
+        }
     }
+}
 
-    fn gzip(&self) -> bool {
-        self.list(header::ACCEPT_ENCODING).any(|coding| {
-            let mut parts = coding.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default();
-            let refused = parts.any(|p| matches!(p, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-            name.eq_ignore_ascii_case("gzip") && !refused
-        })
-    }
-
-    fn list(&self, name: HeaderName) -> impl Iterator<Item = &str> {
-        self.headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(str::trim)
+/// Says in headers how the reader came by the value: `Age` (RFC 9111) and `Cache-Status`
+/// (RFC 9211).
+pub fn describe<T>(headers: &mut HeaderMap, cached: &Cached<T>) {
+    headers.insert(header::AGE, HeaderValue::from(cached.age.as_secs()));
+    if let Ok(status) = HeaderValue::try_from(cache_status(cached)) {
+        headers.insert(CACHE_STATUS, status);
     }
 }
 
@@ -237,45 +240,6 @@ fn cache_status<T>(cached: &Cached<T>) -> String {
         Freshness::Fetched { shared: false } => "komandorr; fwd=miss".to_owned(),
         Freshness::Fetched { shared: true } => "komandorr; fwd=miss; collapsed".to_owned(),
         Freshness::Stale { .. } => "komandorr; hit; ttl=-1; detail=stale".to_owned(),
-    }
-}
-
-/// A body of two ready pieces: no copy into one buffer, and an exact length.
-struct Parts {
-    parts: [Bytes; 2],
-    sent: usize,
-}
-
-impl Parts {
-    const fn new(parts: [Bytes; 2]) -> Self {
-        Self { parts, sent: 0 }
-    }
-}
-
-impl http_body::Body for Parts {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.sent;
-        self.sent += 1;
-        Poll::Ready(
-            self.parts
-                .get_mut(next)
-                .map(|part| Ok(Frame::data(std::mem::take(part)))),
-        )
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.sent >= self.parts.len()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        // What has been sent is empty.
-        SizeHint::with_exact(self.parts.iter().map(|part| part.len() as u64).sum())
     }
 }
 

@@ -17,6 +17,9 @@ const WHOLE_BEATS_PARTIAL: Duration = Duration::from_secs(30);
 /// How long an old value may be served after the upstream refused our credentials.
 const STALE_WHILE_REFUSED: Duration = Duration::from_secs(60);
 
+/// The share of the TTL after which the warmer refreshes a value (contract 10).
+const REFRESH_AT: f64 = 0.8;
+
 /// The times that govern one cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -112,10 +115,13 @@ pub struct CacheEntry<T> {
     origin: Origin,
     generation: u64,
     whole: Option<Arc<Stored<T>>>,
+    /// The whole value is no longer true, however young: it is only a fall-back.
+    expired: bool,
     partial: Option<Arc<Stored<T>>>,
     flight: Option<Flight<T>>,
     trouble: Option<Trouble>,
     counters: Counters,
+    last_read: Option<Instant>,
 }
 
 impl<T> CacheEntry<T> {
@@ -127,9 +133,11 @@ impl<T> CacheEntry<T> {
             origin: Origin(0),
             generation: 0,
             whole: None,
+            expired: false,
             partial: None,
             flight: None,
             trouble: None,
+            last_read: None,
             counters: Counters {
                 hits: 0,
                 misses: 0,
@@ -154,6 +162,56 @@ impl<T> CacheEntry<T> {
         self.counters = Counters::default();
     }
 
+    /// What the value was made from has changed: the next reader fetches anew, a fetch that runs
+    /// stores nothing, and the value stays as a fall-back.
+    pub fn expire(&mut self) {
+        self.generation += 1;
+        self.expired = true;
+        self.partial = None;
+        self.flight = None;
+    }
+
+    /// Puts in a value from an earlier run of the program, `age` old, as a fall-back until the
+    /// first fetch is in. An entry that has a value keeps its own; false then.
+    pub(super) fn seed(&mut self, origin: Origin, value: T, age: Duration, now: Instant) -> bool {
+        self.adopt(origin);
+        let Some(fetched_at) = now.checked_sub(age) else {
+            return false;
+        };
+        if origin != self.origin || self.whole.is_some() {
+            return false;
+        }
+        self.whole = Some(Arc::new(Stored { value, fetched_at }));
+        self.expired = true;
+        true
+    }
+
+    /// The last whole value, whatever its age, if it is of `origin`.
+    pub(super) fn last_whole(&self, origin: Origin) -> Option<Arc<Stored<T>>> {
+        (origin == self.origin)
+            .then(|| self.whole.clone())
+            .flatten()
+    }
+
+    /// In how long the value should be refreshed so that no reader finds it expired: when its age
+    /// reaches four fifths of the TTL. None while there is no value, nobody has read it for
+    /// `idle`, it is being fetched, or the upstream is left alone after a failure.
+    pub(super) fn due_in(&self, idle: Option<Duration>, now: Instant) -> Option<Duration> {
+        let last_read = self.last_read?;
+        let quiet = now.saturating_duration_since(last_read);
+        let too_early = self.trouble.as_ref().is_some_and(|t| now < t.not_before);
+        let unwanted = idle.is_some_and(|idle| quiet >= idle);
+        if unwanted || too_early || self.flight.is_some() || self.policy.ttl.is_zero() {
+            return None;
+        }
+        if self.expired {
+            return Some(Duration::ZERO);
+        }
+        let newest = self.partial.as_ref().or(self.whole.as_ref())?;
+        let due = self.policy.ttl.mul_f64(REFRESH_AT);
+        Some(due.saturating_sub(newest.age(now)))
+    }
+
     /// Ends the spacing of retries; a stale value stays available.
     pub fn forgive(&mut self) {
         self.trouble = None;
@@ -171,6 +229,7 @@ impl<T> CacheEntry<T> {
     fn invalidate(&mut self) {
         self.generation += 1;
         self.whole = None;
+        self.expired = false;
         self.partial = None;
         self.flight = None;
         self.trouble = None;
@@ -182,6 +241,7 @@ impl<T> CacheEntry<T> {
             return Look::only(Verdict::Outdated);
         }
         self.adopt(origin);
+        self.last_read = Some(now);
         if let Some(fresh) = self.fresh(now) {
             self.counters.hits += u64::from(count);
             return Look::only(Verdict::Answer(fresh));
@@ -301,6 +361,7 @@ impl<T> CacheEntry<T> {
                     fetched_at: now,
                 });
                 self.whole = keep(&stored);
+                self.expired = false;
                 self.partial = None;
                 self.trouble = None;
                 Outcome::Value(self.fetched(stored))
@@ -394,7 +455,10 @@ impl<T> CacheEntry<T> {
 
     /// The whole value below its TTL, or a part below its TTL that no young whole one outranks.
     fn fresh(&self, now: Instant) -> Option<Cached<T>> {
-        let whole = self.whole.as_ref().filter(|w| w.age(now) < self.policy.ttl);
+        let whole = self
+            .whole
+            .as_ref()
+            .filter(|w| !self.expired && w.age(now) < self.policy.ttl);
         let part = || {
             let part = self
                 .partial

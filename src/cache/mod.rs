@@ -15,11 +15,13 @@
 //! The mutex guards a handful of loads and stores. It is never held across an await, a
 //! serialisation or a fetch, so a reader can't be made to wait by another one's slow server.
 
+mod accepts;
 pub mod answer;
 mod backoff;
 mod cached;
 pub mod entry;
 pub mod flight;
+mod parts;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -27,8 +29,12 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+pub use accepts::Accepts;
 pub use answer::Answer;
 pub use cached::{Cached, Freshness, Stored};
 pub use entry::{CacheEntry, Policy};
@@ -39,6 +45,30 @@ pub use stats::Stats;
 /// the newest origin is known by comparison alone. A value belongs to exactly one origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin(pub u64);
+
+impl Origin {
+    /// Of values that come from no Plex server but from our own database: no change of server
+    /// outdates them.
+    pub const LOCAL: Self = Self(u64::MAX);
+}
+
+/// A value that can leave this process and come back: kept on disk over a restart.
+pub trait Portable: Sized {
+    /// As JSON; `None` if it can't be had.
+    fn to_json(&self) -> Option<Box<RawValue>>;
+    /// From such JSON, unless it is not what this type writes.
+    fn from_json(json: &RawValue) -> Option<Self>;
+}
+
+impl<T: Serialize + DeserializeOwned> Portable for T {
+    fn to_json(&self) -> Option<Box<RawValue>> {
+        serde_json::value::to_raw_value(self).ok()
+    }
+
+    fn from_json(json: &RawValue) -> Option<Self> {
+        serde_json::from_str(json.get()).ok()
+    }
+}
 
 /// What a fetch brought: all of it, or only a part that must not pass for the whole.
 #[derive(Debug)]
@@ -94,13 +124,24 @@ pub trait CacheAdmin: Sync {
     fn stats(&self, origin: Origin) -> Stats;
     /// Forgets the value, the failure and the counters; a fetch that runs will store nothing.
     fn clear(&self);
+    /// What the value was made from has changed: the next reader fetches anew; the value stays as
+    /// a fall-back.
+    fn expire(&self);
     /// Ends the spacing of retries after failures; a stale value stays.
     fn forgive(&self);
     /// Forgets what belongs to an older origin than this.
     fn adopt(&self, origin: Origin);
+    /// In how long the warmer should refresh the value: at 80 % of its TTL. None if there is none,
+    /// nobody has read it for `idle`, or a refresh would do no good now.
+    fn due_in(&self, idle: Option<Duration>) -> Option<Duration>;
+    /// The last whole value of `origin` and its age, to be kept over a restart.
+    fn export(&self, origin: Origin) -> Option<(Box<RawValue>, Duration)>;
+    /// Puts in what [`Self::export`] gave in an earlier run, as a fall-back until the first fetch
+    /// is in. False if it can't be used.
+    fn import(&self, origin: Origin, json: &RawValue, age: Duration) -> bool;
 }
 
-impl<T: Send + Sync> CacheAdmin for Mutex<CacheEntry<T>> {
+impl<T: Portable + Send + Sync> CacheAdmin for Mutex<CacheEntry<T>> {
     fn configure(&self, policy: Policy) {
         lock(self).configure(policy);
     }
@@ -115,12 +156,32 @@ impl<T: Send + Sync> CacheAdmin for Mutex<CacheEntry<T>> {
         lock(self).clear();
     }
 
+    fn expire(&self) {
+        lock(self).expire();
+    }
+
     fn forgive(&self) {
         lock(self).forgive();
     }
 
     fn adopt(&self, origin: Origin) {
         lock(self).adopt(origin);
+    }
+
+    fn due_in(&self, idle: Option<Duration>) -> Option<Duration> {
+        lock(self).due_in(idle, Instant::now())
+    }
+
+    fn export(&self, origin: Origin) -> Option<(Box<RawValue>, Duration)> {
+        let stored = lock(self).last_whole(origin)?;
+        Some((stored.value.to_json()?, stored.age(Instant::now())))
+    }
+
+    fn import(&self, origin: Origin, json: &RawValue, age: Duration) -> bool {
+        let Some(value) = T::from_json(json) else {
+            return false;
+        };
+        lock(self).seed(origin, value, age, Instant::now())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Timestamps as Python's `isoformat` writes them: six digits of fraction, or none at all.
 
-use chrono::{DateTime, Local, NaiveDateTime, Timelike as _, Utc};
+use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, Timelike as _, Utc};
 use chrono_tz::Tz;
 
 /// Local time without a zone, `2026-11-22T22:36:24.956820`. Legacy: several answers carry it
@@ -13,7 +13,29 @@ pub fn iso_local(at: DateTime<Utc>, zone: Option<Tz>) -> String {
     iso(naive)
 }
 
-fn iso(naive: NaiveDateTime) -> String {
+/// UTC without a zone, `2026-11-22T13:05:55.596545`. Legacy: `last_updated` of statistics.
+pub fn iso_utc(at: DateTime<Utc>) -> String {
+    iso(at.naive_utc())
+}
+
+/// A column of the database: text with six digits of fraction and no zone (contract 06,
+/// section 2). Comparisons and unique keys are on this text, so its form matters.
+pub fn sql(naive: NaiveDateTime) -> String {
+    naive.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
+}
+
+/// Reads a column of the database: with any number of digits, with `T`, a bare date, or with a
+/// zone, which is dropped after conversion to UTC.
+pub fn from_sql(text: &str) -> Option<NaiveDateTime> {
+    let text = text.trim().replacen('T', " ", 1);
+    let naive = NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f");
+    let zoned = || DateTime::parse_from_rfc3339(&text).map(|at| at.naive_utc());
+    let date = || NaiveDate::parse_from_str(&text, "%Y-%m-%d").map(|date| date.into());
+    naive.or_else(|_| zoned()).or_else(|_| date()).ok()
+}
+
+/// As the answers carry it: [`sql`]'s instant, `2026-11-22T13:05:55.596545`, no zone.
+pub fn iso(naive: NaiveDateTime) -> String {
     let micros = naive.nanosecond() % 1_000_000_000 / 1_000;
     let whole = naive.format("%Y-%m-%dT%H:%M:%S");
     if micros == 0 {
@@ -47,6 +69,25 @@ mod tests {
             "2026-11-22T13:09:07",
             "below a microsecond is nothing"
         );
+    }
+
+    #[test]
+    fn columns_have_six_digits_and_are_read_with_any() {
+        let at = at("2026-11-22T13:09:07.5Z").naive_utc();
+        assert_eq!(sql(at), "2026-11-22 13:09:07.500000");
+        for text in [
+            "2026-11-22 13:09:07.500000",
+            "2026-11-22T13:09:07.5",
+            "2026-11-22 15:09:07.5+02:00",
+            "2026-11-22T13:09:07.500Z",
+        ] {
+            assert_eq!(from_sql(text), Some(at), "{text}");
+        }
+        assert_eq!(
+            from_sql("2026-11-22").map(sql).as_deref(),
+            Some("2026-11-22 00:00:00.000000")
+        );
+        assert_eq!(from_sql("yesterday"), None);
     }
 
     #[test]

@@ -20,9 +20,8 @@ use super::error::PlexError;
 use super::server::PlexServer;
 use super::wire::{self, RawItem};
 use crate::app::AppState;
-use crate::cache::answer::Accepts;
 use crate::cache::{
-    self, Answer, CacheEntry, Cached, FetchError, Fetched, Freshness, Origin, Policy,
+    self, Accepts, Answer, CacheEntry, Cached, FetchError, Fetched, Freshness, Origin, Policy,
 };
 use crate::compat::datetime;
 

@@ -11,9 +11,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::api::Content;
 use super::cache_admin;
 use super::error::PlexError;
-use super::server::{PlexServer, Section};
+use super::libraries::Section;
+use super::server::PlexServer;
 use super::wire::{self, RawItem};
 use crate::app::AppState;
 use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
@@ -183,7 +185,9 @@ async fn prove(app: &AppState, candidate: &Candidate) -> Result<Proven, String> 
 /// What the server holds; what can't be counted in time is shown as 0.
 async fn count(server: &PlexServer) -> Totals {
     let deadline = Instant::now() + COUNTING_TIMEOUT;
-    let users = counted("user count", deadline, server.count_accounts());
+    let users = counted("user count", deadline, async {
+        Ok(server.accounts().await?.len() as u64)
+    });
     let sections = counted("library sections", deadline, server.sections());
     let (total_users, sections) = tokio::join!(users, sections);
     let counts = stream::iter(libraries(sections))
@@ -191,7 +195,7 @@ async fn count(server: &PlexServer) -> Totals {
             let what = format!("{} count for section {key}", kind.name());
             (
                 kind,
-                counted(&what, deadline, server.count_items(&key)).await,
+                counted(&what, deadline, server.count(&key, Content::Titles)).await,
             )
         })
         .buffer_unordered(LIBRARIES_AT_ONCE);

@@ -4,9 +4,13 @@
 //! top to bottom.
 
 mod activities;
+mod api;
 mod cache_admin;
 mod connection;
 mod error;
+mod libraries;
+#[expect(dead_code, reason = "sessions and history come next")]
+mod links;
 mod server;
 mod wire;
 

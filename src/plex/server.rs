@@ -1,4 +1,4 @@
-//! The client of a Plex Media Server: one method per endpoint, one way to call them.
+//! The client of a Plex Media Server: one way to call it. The endpoints are in [`super::api`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::redirect;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::error::PlexError;
-use super::wire::{self, Envelope, RawItem};
+use super::wire::Envelope;
 use crate::settings::{PlexClientSettings, PlexTarget, Secret};
 
 /// Calls to one server at a time; more make a busy server slower, not faster.
@@ -42,62 +41,6 @@ pub struct PlexServer {
     token: Secret,
     timeout: Duration,
     slots: Arc<Semaphore>,
-}
-
-/// `GET /`: the server about itself.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct About {
-    /// The name its owner gave it.
-    #[serde(rename = "friendlyName", deserialize_with = "wire::text")]
-    pub name: Option<String>,
-}
-
-/// A library of the server.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Section {
-    /// Identifies it in paths.
-    #[serde(deserialize_with = "wire::text")]
-    pub key: Option<String>,
-    /// `movie`, `show`, `artist`, `photo`.
-    #[serde(rename = "type", deserialize_with = "wire::text")]
-    pub kind: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Activities {
-    #[serde(rename = "Activity", deserialize_with = "wire::items")]
-    items: Vec<RawItem>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Metadata {
-    #[serde(rename = "Metadata", deserialize_with = "wire::items")]
-    items: Vec<RawItem>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Directories {
-    #[serde(rename = "Directory", deserialize_with = "wire::items")]
-    items: Vec<RawItem>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Accounts {
-    #[serde(rename = "Account", deserialize_with = "wire::count")]
-    count: u64,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Size {
-    #[serde(rename = "totalSize", deserialize_with = "wire::number")]
-    total: Option<f64>,
 }
 
 impl PlexClient {
@@ -168,57 +111,26 @@ impl PlexClient {
 }
 
 impl PlexServer {
-    /// `GET /`: works with a valid token only, so it proves address and token.
-    pub async fn about(&self) -> Result<About, PlexError> {
-        self.get("/", &[]).await
-    }
-
-    /// `GET /activities`: scans, downloads, maintenance.
-    pub async fn activities(&self) -> Result<Vec<RawItem>, PlexError> {
-        Ok(self.get::<Activities>("/activities", &[]).await?.items)
-    }
-
-    /// `GET /status/sessions`: what is being played.
-    pub async fn sessions(&self) -> Result<Vec<RawItem>, PlexError> {
-        Ok(self.get::<Metadata>("/status/sessions", &[]).await?.items)
-    }
-
-    /// `GET /accounts`: the number of accounts, the local one (id 0) included.
-    pub async fn count_accounts(&self) -> Result<u64, PlexError> {
-        Ok(self.get::<Accounts>("/accounts", &[]).await?.count)
-    }
-
-    /// `GET /library/sections`: the libraries.
-    pub(super) async fn sections(&self) -> Result<Vec<RawItem>, PlexError> {
-        Ok(self
-            .get::<Directories>("/library/sections", &[])
-            .await?
-            .items)
-    }
-
-    /// The number of films or shows in a library, without fetching any of them.
-    pub async fn count_items(&self, section_key: &str) -> Result<u64, PlexError> {
-        let paging = [
-            ("X-Plex-Container-Start", "0"),
-            ("X-Plex-Container-Size", "0"),
-        ];
-        let path = format!("/library/sections/{section_key}/all");
-        let size: Size = self.get(&path, &paging).await?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a count of items is far below 2^53; `as` saturates on anything odd"
-        )]
-        Ok(size.total.unwrap_or_default() as u64)
-    }
-
     /// One call: waits for a slot, sends the token in a header, reads a bounded JSON answer, all
     /// within one deadline.
-    async fn get<T>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, PlexError>
+    pub(super) async fn get<T>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, PlexError>
     where
         T: DeserializeOwned + Default,
     {
-        let body = timeout(self.timeout, self.fetch(path, query))
+        self.get_within(self.timeout, path, query).await
+    }
+
+    /// As [`Self::get`], with a deadline of its own.
+    pub(super) async fn get_within<T>(
+        &self,
+        limit: Duration,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, PlexError>
+    where
+        T: DeserializeOwned + Default,
+    {
+        let body = timeout(limit, self.fetch(path, query))
             .await
             .map_err(|_elapsed| PlexError::Timeout)??;
         let envelope: Envelope<T> =

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, IgnoredAny};
+use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -92,13 +92,6 @@ where
         .is_object()
         .then(|| serde_json::from_value(value).ok())
         .flatten())
-}
-
-/// The number of entries of a list that is of no further interest.
-pub(super) fn count<'de, D: Deserializer<'de>>(source: D) -> Result<u64, D::Error> {
-    let raw = Option::<RawItem>::deserialize(source)?;
-    let list = raw.and_then(|raw| serde_json::from_str::<Vec<IgnoredAny>>(raw.get()).ok());
-    Ok(list.map_or(0, |list| list.len() as u64))
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ impl Environment {
         Err(self.refused(name, allowed))
     }
 
-    fn refused(&self, name: &'static str, allowed: &'static str) -> SettingsError {
+    pub(super) fn refused(&self, name: &'static str, allowed: &'static str) -> SettingsError {
         let secret = variables::find(name).is_some_and(|variable| variable.secret);
         let value = if secret {
             "***".to_owned()

@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::file::{ConfigFileError, Document};
 use super::sources::{Sources, flag};
 use super::{
-    AuthSettings, CacheSettings, Environment, LogSettings, Overrides, Place, PlexClientSettings,
-    PlexForm, PlexTarget, RedisSettings, Secret, Settings, SettingsError,
+    AuthSettings, CacheSettings, Environment, ImageSettings, LogSettings, Overrides, Place,
+    PlexClientSettings, PlexForm, PlexTarget, RedisSettings, Secret, Settings, SettingsError,
+    WARMABLE, WarmSettings,
 };
 
 /// A stream that ended five minutes ago must not look alive, whatever `CACHE_MAX_STALE` says; the
@@ -79,6 +80,10 @@ pub(super) fn merge(
             tls_verify: env.optional_flag("PLEX_TLS_VERIFY")?,
         },
         cache: cache(env)?,
+        warm: warm(env)?,
+        images: images(env)?,
+        plex_tv_url: env.parsed("PLEX_TV_URL", "an address such as https://plex.tv")?,
+        history_sync_interval: env.positive_seconds("HISTORY_SYNC_INTERVAL")?,
         redis: redis(env)?,
         warnings: sources.warnings,
     })
@@ -102,6 +107,38 @@ fn cache(env: &Environment) -> Result<CacheSettings, SettingsError> {
         stats_refresh_interval: env.positive_seconds("STATS_REFRESH_INTERVAL")?,
         max_stale: env.seconds("CACHE_MAX_STALE")?,
         max_wait: env.seconds("CACHE_MAX_WAIT")?,
+    })
+}
+
+fn warm(env: &Environment) -> Result<WarmSettings, SettingsError> {
+    let idle = env.seconds("CACHE_WARM_IDLE")?;
+    let listed = env.text("CACHE_WARM");
+    let names = listed.split(',').map(str::trim);
+    let caches: Option<Vec<&'static str>> = if listed == "none" {
+        Some(Vec::new())
+    } else {
+        names
+            .map(|name| WARMABLE.into_iter().find(|known| *known == name))
+            .collect()
+    };
+    let allowed = "none, or some of activities, watch_history, sessions, stats, stats_live, \
+                   recent_media, libraries, separated by commas";
+    Ok(WarmSettings {
+        caches: caches.ok_or_else(|| env.refused("CACHE_WARM", allowed))?,
+        idle: (!idle.is_zero()).then_some(idle),
+    })
+}
+
+fn images(env: &Environment) -> Result<ImageSettings, SettingsError> {
+    const MIB: usize = 1024 * 1024;
+    let mebibytes: u16 = env.parsed("IMAGE_CACHE_MB", "mebibytes, 0 to 65535")?;
+    let hosts = env.text("IMAGE_HOSTS").split(',').map(str::trim);
+    Ok(ImageSettings {
+        hosts: hosts
+            .filter(|host| !host.is_empty())
+            .map(str::to_ascii_lowercase)
+            .collect(),
+        cache_bytes: usize::from(mebibytes) * MIB,
     })
 }
 

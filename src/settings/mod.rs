@@ -81,6 +81,14 @@ pub struct Settings {
     pub plex_client: PlexClientSettings,
     /// The times that govern the caches.
     pub cache: CacheSettings,
+    /// Which caches are kept warm.
+    pub warm: WarmSettings,
+    /// How pictures are passed on.
+    pub images: ImageSettings,
+    /// Where plex.tv is.
+    pub plex_tv_url: url::Url,
+    /// Time between two synchronisations of the watch history.
+    pub history_sync_interval: Duration,
     /// The shared second tier.
     pub redis: RedisSettings,
     /// What was odd about the given values and replaced by a default; for the log.
@@ -165,6 +173,35 @@ pub struct CacheSettings {
     pub max_stale: Duration,
     /// Longest wait of a reader that could be given an old value.
     pub max_wait: Duration,
+}
+
+/// Which caches are refreshed before they expire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WarmSettings {
+    /// Their names, out of [`WARMABLE`].
+    pub caches: Vec<&'static str>,
+    /// Without a reader for this long a cache is no longer kept warm; `None`: it always is.
+    pub idle: Option<Duration>,
+}
+
+/// The names that `CACHE_WARM` knows.
+pub const WARMABLE: [&str; 7] = [
+    "activities",
+    "watch_history",
+    "sessions",
+    "stats",
+    "stats_live",
+    "recent_media",
+    "libraries",
+];
+
+/// How pictures are passed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageSettings {
+    /// Public hosts beside plex.tv's and Gravatar's whose pictures are passed on, in lower case.
+    pub hosts: Vec<String>,
+    /// The most memory that cached pictures take, in bytes; 0 = none are cached.
+    pub cache_bytes: usize,
 }
 
 /// The shared second tier of the caches.

@@ -162,6 +162,42 @@ pub const GROUPS: &[Group] = &[
                 "2",
                 "longest wait for a slow Plex while an old value could be served",
             ),
+            var(
+                "CACHE_WARM",
+                "activities,watch_history",
+                "caches to refresh before they expire: none, or names out of activities, watch_history, sessions, stats, stats_live, recent_media, libraries",
+            ),
+            var(
+                "CACHE_WARM_IDLE",
+                "900",
+                "stop that for a cache that nobody has read for so long; 0 = never stop",
+            ),
+        ],
+    },
+    Group {
+        title: "Pictures",
+        variables: &[
+            var(
+                "IMAGE_CACHE_MB",
+                "64",
+                "memory for cached pictures in MiB; 0 = cache none",
+            ),
+            var(
+                "IMAGE_HOSTS",
+                "",
+                "public hosts whose pictures may be shown beside those of plex.tv and Gravatar, separated by commas",
+            ),
+        ],
+    },
+    Group {
+        title: "For tests (intervals in seconds, addresses of services elsewhere)",
+        variables: &[
+            var(
+                "HISTORY_SYNC_INTERVAL",
+                "900",
+                "time between two synchronisations of the watch history",
+            ),
+            var("PLEX_TV_URL", "https://plex.tv", "address of plex.tv"),
         ],
     },
     Group {

@@ -9,6 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::store::StoreError;
+
 /// The result of a handler.
 pub type ApiResult<T> = Result<T, ApiError>;
 
@@ -59,6 +61,11 @@ impl ApiError {
         Self::of(StatusCode::REQUEST_TIMEOUT, "Request Timeout")
     }
 
+    /// Status 503: not now, for a reason that passes.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::of(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
     /// Status 500: our own fault. `cause` is logged, `detail` is sent.
     pub fn internal(detail: impl Into<String>, cause: impl std::fmt::Display) -> Self {
         let cause = Some(Cause(cause.to_string().into()));
@@ -73,6 +80,18 @@ impl ApiError {
             status,
             detail: detail.into(),
             cause: None,
+        }
+    }
+}
+
+/// Reads fail only when something is broken (500); writes also for reasons that pass (503).
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy | StoreError::ReadOnly | StoreError::DiskFull => {
+                Self::unavailable(error.to_string())
+            }
+            StoreError::Other(_) => Self::internal("Database error", error),
         }
     }
 }

@@ -135,6 +135,7 @@ mod tests {
     use super::*;
     use crate::app::App;
     use crate::settings::{Environment, Overrides, SettingsStore};
+    use crate::store::Store;
 
     async fn panics() -> &'static str {
         panic!("a secret")
@@ -150,7 +151,12 @@ mod tests {
         };
         let settings = SettingsStore::open(Environment::default(), overrides).unwrap();
         let plex = plex::PlexClient::new(settings.current().plex_client).unwrap();
-        let app = AppState::new(App { settings, plex });
+        let store = Store::open(directory.path()).await.unwrap();
+        let app = AppState::new(App {
+            settings,
+            plex,
+            store,
+        });
         let panics = Router::new().route("/api/panic", get(panics));
         let request = Request::builder()
             .uri("/api/panic")
