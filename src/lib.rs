@@ -83,13 +83,20 @@ pub async fn run(
 
     let tasks = Tasks::new(shutdown.child_token());
     follow_settings(&app, &tasks, Arc::new(log));
+    plex::restore_answers(&app).await;
+    plex::start_warmer(&app, &tasks);
+    plex::start_keeping_answers(&app, &tasks);
 
     instance.listens_on(address)?;
     announce(address)?;
-    web::serve::serve(listener, web::router(app), shutdown).await;
+    web::serve::serve(listener, web::router(app.clone()), shutdown).await;
 
     tracing::info!("Shutting down Komandorr");
     tasks.stop(STOP_GRACE).await;
+    if let Err(error) = plex::keep_answers(&app).await {
+        tracing::warn!("The last answers were not kept: {error}");
+    }
+    app.store.close().await;
     Ok(())
 }
 

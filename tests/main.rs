@@ -19,6 +19,8 @@ mod harness;
 mod http;
 mod image;
 mod lifecycle;
+mod sessions;
 mod settings;
 mod tls;
 mod trouble;
+mod warming;

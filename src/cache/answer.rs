@@ -284,6 +284,57 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_array_is_sent_as_it_is_whatever_its_freshness() {
+        let answer = Answer::array(&long_list()).unwrap();
+        let cached = Cached {
+            stored: Arc::new(Stored::now(answer)),
+            age: Duration::from_secs(400),
+            fresh_for: Duration::ZERO,
+            freshness: Freshness::Stale {
+                failing_for: Duration::from_secs(10),
+                error: None,
+            },
+        };
+        let (headers, body) = sent(&cached, &HeaderMap::new()).await;
+        assert_eq!(
+            serde_json::from_slice::<Vec<String>>(&body).unwrap(),
+            long_list()
+        );
+        assert_eq!(headers["age"], "400");
+        assert_eq!(
+            headers["cache-status"],
+            "komandorr; hit; ttl=-1; detail=stale"
+        );
+        let gzip =
+            HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
+        let (_, compressed) = sent(&cached, &gzip).await;
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(compressed.as_slice())
+            .read_to_string(&mut text)
+            .unwrap();
+        assert_eq!(text.as_bytes(), body);
+    }
+
+    #[test]
+    fn answers_leave_as_json_and_come_back() {
+        let object = Answer::object(&json!({"error": false, "n": [1, 2]})).unwrap();
+        let json = object.to_json().unwrap();
+        assert_eq!(json.get(), r#"{"error":false,"n":[1,2]}"#);
+        let back = Answer::from_json(&json).unwrap();
+        assert_eq!(
+            (&back.head, &back.etag, back.open),
+            (&object.head, &object.etag, true)
+        );
+        let array = Answer::array(&[1, 2]).unwrap();
+        let back = Answer::from_json(&array.to_json().unwrap()).unwrap();
+        assert_eq!((&back.head[..], back.open), (&b"[1,2]"[..], false));
+        for other in ["{}", "1", "\"x\"", "null"] {
+            let other = RawValue::from_string(other.to_owned()).unwrap();
+            assert!(Answer::from_json(&other).is_none(), "{other}");
+        }
+    }
+
+    #[tokio::test]
     async fn each_freshness_has_its_fields_and_headers() {
         let (headers, body) = json_of(Freshness::Fetched { shared: true }).await;
         assert_eq!(

@@ -150,6 +150,11 @@ impl<T> CacheEntry<T> {
         }
     }
 
+    /// What operators call it.
+    pub(super) const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Replaces the times that govern this entry.
     pub const fn configure(&mut self, policy: Policy) {
         self.policy = policy;
@@ -210,6 +215,11 @@ impl<T> CacheEntry<T> {
         let newest = self.partial.as_ref().or(self.whole.as_ref())?;
         let due = self.policy.ttl.mul_f64(REFRESH_AT);
         Some(due.saturating_sub(newest.age(now)))
+    }
+
+    /// How long ago the last reader came.
+    pub(super) fn unread_for(&self, now: Instant) -> Option<Duration> {
+        Some(now.saturating_duration_since(self.last_read?))
     }
 
     /// Ends the spacing of retries; a stale value stays available.

@@ -109,6 +109,19 @@ where
     }
 }
 
+/// Starts a fetch whose input has come in anyway, unless one runs already or `origin` is outdated.
+/// Nobody waits for it, and nothing is counted but its duration.
+pub fn offer<T, F>(cache: &'static Mutex<CacheEntry<T>>, origin: Origin, fetch: F)
+where
+    T: Send + Sync + 'static,
+    F: Future<Output = Result<Fetched<T>, FetchError>> + Send + 'static,
+{
+    let begun = lock(cache).begin_refresh(origin, Instant::now());
+    if let Some((Some(launch), _)) = begun {
+        start(cache, launch, fetch);
+    }
+}
+
 /// Runs a fetch to its end, whoever still waits for it.
 fn start<T, F>(cache: &'static Mutex<CacheEntry<T>>, launch: Launch<T>, fetch: F)
 where

@@ -38,7 +38,7 @@ pub use accepts::Accepts;
 pub use answer::Answer;
 pub use cached::{Cached, Freshness, Stored};
 pub use entry::{CacheEntry, Policy};
-pub use flight::{read, refresh};
+pub use flight::{offer, read, refresh};
 pub use stats::Stats;
 
 /// Where a value comes from: rises with every change of the Plex server (URL or token), so that
@@ -118,6 +118,8 @@ impl FetchError {
 
 /// What operators do to a cache without knowing the type of its value.
 pub trait CacheAdmin: Sync {
+    /// Its name in `GET /api/plex/cache/stats`.
+    fn name(&self) -> &'static str;
     /// Sets the TTL and the limits; called once at start, before the first reader.
     fn configure(&self, policy: Policy);
     /// The counters and the state, as `GET /api/plex/cache/stats` shows them.
@@ -134,6 +136,8 @@ pub trait CacheAdmin: Sync {
     /// In how long the warmer should refresh the value: at 80 % of its TTL. None if there is none,
     /// nobody has read it for `idle`, or a refresh would do no good now.
     fn due_in(&self, idle: Option<Duration>) -> Option<Duration>;
+    /// How long ago somebody read it; `None`: nobody ever did.
+    fn unread_for(&self) -> Option<Duration>;
     /// The last whole value of `origin` and its age, to be kept over a restart.
     fn export(&self, origin: Origin) -> Option<(Box<RawValue>, Duration)>;
     /// Puts in what [`Self::export`] gave in an earlier run, as a fall-back until the first fetch
@@ -142,6 +146,10 @@ pub trait CacheAdmin: Sync {
 }
 
 impl<T: Portable + Send + Sync> CacheAdmin for Mutex<CacheEntry<T>> {
+    fn name(&self) -> &'static str {
+        lock(self).name()
+    }
+
     fn configure(&self, policy: Policy) {
         lock(self).configure(policy);
     }
@@ -170,6 +178,10 @@ impl<T: Portable + Send + Sync> CacheAdmin for Mutex<CacheEntry<T>> {
 
     fn due_in(&self, idle: Option<Duration>) -> Option<Duration> {
         lock(self).due_in(idle, Instant::now())
+    }
+
+    fn unread_for(&self) -> Option<Duration> {
+        lock(self).unread_for(Instant::now())
     }
 
     fn export(&self, origin: Origin) -> Option<(Box<RawValue>, Duration)> {

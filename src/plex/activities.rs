@@ -17,13 +17,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::PlexError;
-use super::server::PlexServer;
+use super::freshness::FreshnessLog;
+use super::progress::percent;
+use super::sessions;
+use super::streams::{Streams, streams};
 use super::wire::{self, RawItem};
 use crate::app::AppState;
 use crate::cache::{
-    self, Accepts, Answer, CacheEntry, Cached, FetchError, Fetched, Freshness, Origin, Policy,
+    self, Accepts, Answer, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
 };
 use crate::compat::datetime;
+use crate::settings::CacheSettings;
 
 /// Plex's answer of the last seconds, ready to send.
 pub(super) static ACTIVITIES: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEntry::new(
@@ -153,6 +157,7 @@ async fn get_downloads(app: AppState, headers: HeaderMap) -> Response {
 
 async fn respond(app: &AppState, headers: &HeaderMap) -> Response {
     static SAID: AtomicBool = AtomicBool::new(false);
+    static LOG: FreshnessLog = FreshnessLog::of("activities");
     if app.settings.current().plex.is_none() {
         if !SAID.swap(true, Ordering::Relaxed) {
             tracing::info!("Plex not configured — skipping request");
@@ -161,7 +166,7 @@ async fn respond(app: &AppState, headers: &HeaderMap) -> Response {
     }
     match cache::read(&ACTIVITIES, || source(app)).await {
         Ok(cached) => {
-            log_freshness(&cached);
+            LOG.note(&cached);
             Answer::respond(&cached, &Accepts::of(headers))
         }
         Err(error) => nothing(&error.message),
@@ -178,23 +183,18 @@ fn nothing(message: &str) -> Response {
     .into_response()
 }
 
-fn log_freshness(cached: &Cached<Answer>) {
-    // A warning when staleness begins, not with every poll of every tab.
-    static WARNED: AtomicBool = AtomicBool::new(false);
-    let age = cached.age.as_secs_f64();
-    match &cached.freshness {
-        Freshness::Fresh => {
-            WARNED.store(false, Ordering::Relaxed);
-            tracing::debug!("Cache hit - returning cached activities (age: {age:.1}s)");
-        }
-        Freshness::Fetched { .. } => WARNED.store(false, Ordering::Relaxed),
-        Freshness::Stale { .. } if WARNED.swap(true, Ordering::Relaxed) => {
-            tracing::debug!("Returning stale activities (age: {age:.1}s)");
-        }
-        Freshness::Stale { .. } => {
-            tracing::warn!("Plex does not answer - returning stale activities (age: {age:.1}s)");
-        }
+/// The times that govern the cache.
+pub(super) fn policy(settings: &CacheSettings) -> Policy {
+    Policy {
+        ttl: settings.activities_ttl,
+        max_stale: settings.live_max_stale(),
+        max_wait: settings.max_wait,
     }
+}
+
+/// Fetches anew, however fresh the cached value is.
+pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
+    cache::refresh(&ACTIVITIES, || source(&app)).await
 }
 
 /// The Plex server of this moment, and how to fetch from it.
@@ -211,18 +211,23 @@ fn source(
             return Err(FetchError::new(NOT_CONFIGURED));
         };
         tracing::info!("Cache miss - fetching fresh activities from Plex");
+        let timestamp = datetime::iso_local(Utc::now(), settings.process_timezone);
         let server = app.plex.server(target);
-        fetch(
-            &server,
-            datetime::iso_local(Utc::now(), settings.process_timezone),
-        )
-        .await
+        let streams = streams(app.plex.server(target), settings.plex_revision);
+        let (work, streams) = tokio::join!(server.activities(), streams);
+        if let Ok(list) = &streams {
+            sessions::feed(&app, &settings, list);
+        }
+        combine(work, streams, timestamp)
     })
 }
 
-/// Both calls at once. When one of them fails its half is missing; when both do, so is the answer.
-async fn fetch(server: &PlexServer, timestamp: String) -> Result<Fetched<Answer>, FetchError> {
-    let (work, streams) = tokio::join!(server.activities(), server.sessions());
+/// When one of the two calls failed its half is missing; when both did, so is the answer.
+fn combine(
+    work: Result<Vec<RawItem>, PlexError>,
+    streams: Result<Streams, PlexError>,
+    timestamp: String,
+) -> Result<Fetched<Answer>, FetchError> {
     let work = none_if_forbidden(work, streams.is_ok());
     let failed = |path: &str, error: PlexError| {
         tracing::error!("Error fetching {path}: {error}");
@@ -232,11 +237,11 @@ async fn fetch(server: &PlexServer, timestamp: String) -> Result<Fetched<Answer>
     let streams = streams.map_err(|error| failed("/status/sessions", error));
     let (work, streams, missing) = match (work, streams) {
         (Ok(work), Ok(streams)) => (work, streams, None),
-        (Ok(work), Err(error)) => (work, Vec::new(), Some(error)),
+        (Ok(work), Err(error)) => (work, Streams::default(), Some(error)),
         (Err(error), Ok(streams)) => (Vec::new(), streams, Some(error)),
         (Err(of_work), Err(of_streams)) => return Err(of_streams.and(&of_work)),
     };
-    let activities = list(work, streams);
+    let activities = list(work, streams.to_vec());
     tracing::debug!("Total activities retrieved: {}", activities.len());
     let answer = Answer::object(&Activities {
         error: false,
@@ -325,21 +330,6 @@ fn unknown() -> String {
     "Unknown".to_owned()
 }
 
-/// Percent with two decimals, ties to even as Python's `round`; 0 without a known duration (live
-/// TV), and not capped: Plex's offset can lie beyond the duration.
-fn percent(offset_ms: Option<f64>, duration_ms: Option<f64>) -> f64 {
-    let (offset, duration) = (
-        offset_ms.unwrap_or_default(),
-        duration_ms.unwrap_or_default(),
-    );
-    if duration <= 0.0 {
-        return 0.0;
-    }
-    let percent = offset.trunc() / duration.trunc().max(1.0) * 100.0;
-    // Formatting rounds the exact binary value, which multiplying by 100 would disturb.
-    format!("{percent:.2}").parse().unwrap_or_default()
-}
-
 /// The routes of this file.
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -402,17 +392,6 @@ mod tests {
         assert_eq!(stream(&paused).kind, "pause");
         assert_eq!(stream(&json!({"TranscodeSession": {}})).kind, "stream");
         assert_eq!(stream(&json!({"Player": "odd"})).kind, "stream");
-    }
-
-    #[test]
-    fn progress_is_rounded_and_not_capped() {
-        assert_eq!(percent(Some(1.0), Some(3.0)), 33.33);
-        assert_eq!(percent(Some(150.0), Some(100.0)), 150.0);
-        assert_eq!(percent(Some(5.0), None), 0.0);
-        assert_eq!(percent(Some(5.0), Some(0.0)), 0.0);
-        assert_eq!(percent(None, Some(10.0)), 0.0);
-        // Python: round(0.125, 2) == 0.12, for the tie is exact; round(2.675, 2) == 2.67.
-        assert_eq!(percent(Some(1.0), Some(800.0)), 0.12);
     }
 
     #[test]

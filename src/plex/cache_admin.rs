@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use axum::Json;
 use chrono::Utc;
+use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::Number;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::activities::ACTIVITIES;
+use super::caches::{self, CACHES};
+use super::kept;
 use crate::app::AppState;
-use crate::cache::{CacheAdmin, Origin, Policy, Stats};
+use crate::cache::{Origin, Stats};
 use crate::compat::datetime;
-use crate::settings::{CacheSettings, Settings};
 
 /// The names of the entries that other instances and 3.3.0 share through Redis, without the
 /// prefix `komandorr:` (contract 01, section 18).
@@ -27,17 +28,27 @@ const REDIS_KEYS: [&str; 6] = [
     "plex:recent_media",
 ];
 
-/// Every cache there is. What holds for all caches goes through here.
-static CACHES: [&dyn CacheAdmin; 1] = [&ACTIVITIES];
+/// What 3.3.0 calls the periodic statistics, and their place in the list.
+const BACKGROUND_STATS: &str = "background_stats";
+const BACKGROUND_STATS_AT: usize = 2;
 
 /// The answer to cache/stats.
 #[derive(Serialize, ToSchema)]
 struct CacheStats {
-    caches: (Entry, Entry, BackgroundStats),
+    #[schema(value_type = Vec<Object>)]
+    caches: Vec<Listed>,
     /// Local time without a zone.
     timestamp: String,
     redis: SecondTier,
     redis_keys_expected: [&'static str; 6],
+}
+
+/// What is listed: caches, and between them the periodic statistics.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Listed {
+    Cache(Entry),
+    BackgroundStats(BackgroundStats),
 }
 
 /// One cache.
@@ -96,34 +107,57 @@ struct Cleared {
     redis_cleared: bool,
 }
 
+/// The answer to cache/warm.
+#[derive(Serialize, ToSchema)]
+struct Warmed {
+    /// Nothing failed.
+    success: bool,
+    message: &'static str,
+    /// What has really been fetched.
+    warmed: Vec<&'static str>,
+    /// What has not.
+    failed: Vec<Failure>,
+}
+
+/// A cache that could not be filled.
+#[derive(Serialize, ToSchema)]
+struct Failure {
+    name: &'static str,
+    /// For people.
+    message: String,
+}
+
 /// Hits, misses and age of every cache.
 #[utoipa::path(get, path = "/api/plex/cache/stats", tag = "cache",
     responses((status = 200, body = CacheStats)))]
 async fn stats(app: AppState) -> Json<CacheStats> {
     let settings = app.settings.current();
     let origin = Origin(settings.plex_revision);
-    let activities = entry(&ACTIVITIES.stats(origin));
+    let entries = CACHES.iter().map(|one| entry(&one.cache.stats(origin)));
+    let mut caches: Vec<Listed> = entries.map(Listed::Cache).collect();
+    let total_keys = caches
+        .iter()
+        .filter(|listed| matches!(listed, Listed::Cache(entry) if entry.cached))
+        .count();
+    let background = BackgroundStats {
+        name: BACKGROUND_STATS,
+        enabled: false,
+        last_update: None,
+        update_interval: number(settings.cache.stats_refresh_interval),
+    };
+    caches.insert(
+        BACKGROUND_STATS_AT.min(caches.len()),
+        Listed::BackgroundStats(background),
+    );
     Json(CacheStats {
+        caches,
+        timestamp: datetime::iso_local(Utc::now(), settings.process_timezone),
         redis: SecondTier {
             kind: "memory",
             enabled: false,
             connected: false,
-            total_keys: usize::from(activities.cached),
+            total_keys,
         },
-        caches: (
-            activities,
-            entry(&Stats::empty(
-                "watch_history",
-                settings.cache.watch_history_ttl,
-            )),
-            BackgroundStats {
-                name: "background_stats",
-                enabled: false,
-                last_update: None,
-                update_interval: number(settings.cache.stats_refresh_interval),
-            },
-        ),
-        timestamp: datetime::iso_local(Utc::now(), settings.process_timezone),
         redis_keys_expected: REDIS_KEYS,
     })
 }
@@ -131,16 +165,50 @@ async fn stats(app: AppState) -> Json<CacheStats> {
 /// Empties all caches and sets their counters to zero.
 #[utoipa::path(post, path = "/api/plex/cache/clear", tag = "cache",
     responses((status = 200, body = Cleared)))]
-async fn clear() -> Json<Cleared> {
-    for cache in CACHES {
-        cache.clear();
-    }
+async fn clear(app: AppState) -> Json<Cleared> {
+    caches::clear();
+    kept::forget_answers(&app).await;
     tracing::info!("All caches cleared");
     Json(Cleared {
         success: true,
         message: "All caches cleared successfully",
         // Legacy: true in memory mode too (contract 01, section 19).
         redis_cleared: true,
+    })
+}
+
+/// Fetches everything anew, all at once, and says what worked.
+#[utoipa::path(post, path = "/api/plex/cache/warm", tag = "cache",
+    responses((status = 200, body = Warmed)))]
+async fn warm(app: AppState) -> Json<Warmed> {
+    caches::forgive_failures();
+    let refreshes = CACHES.iter().map(|one| {
+        let app = app.clone();
+        async move {
+            let done = (one.refresh)(app).await;
+            (
+                one.cache.name(),
+                done.map_err(|error| error.message.clone()),
+            )
+        }
+    });
+    let mut warmed = Vec::new();
+    let mut failed = Vec::new();
+    for (name, done) in join_all(refreshes).await {
+        match done {
+            Ok(()) => warmed.push(name),
+            Err(message) => failed.push(Failure { name, message }),
+        }
+    }
+    Json(Warmed {
+        success: failed.is_empty(),
+        message: if failed.is_empty() {
+            "Caches warmed successfully"
+        } else {
+            "Some caches could not be warmed"
+        },
+        warmed,
+        failed,
     })
 }
 
@@ -182,35 +250,12 @@ fn tenth(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }
 
-/// Sets the times that govern the caches; once, before the first request.
-pub fn configure_caches(settings: &CacheSettings) {
-    ACTIVITIES.configure(Policy {
-        ttl: settings.activities_ttl,
-        max_stale: settings.live_max_stale(),
-        max_wait: settings.max_wait,
-    });
-}
-
-/// Drops what the caches hold of an earlier Plex server. Readers can't get it anyway; this frees
-/// the memory and ends the back-off.
-pub fn adopt_server(settings: &Settings) {
-    for cache in CACHES {
-        cache.adopt(Origin(settings.plex_revision));
-    }
-}
-
-/// The server has just shown that it works: let nobody wait for the end of a back-off.
-pub(super) fn forgive_failures() {
-    for cache in CACHES {
-        cache.forgive();
-    }
-}
-
 /// The routes of this file.
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(stats))
         .routes(routes!(clear))
+        .routes(routes!(warm))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::api::Content;
-use super::cache_admin;
+use super::caches;
 use super::error::PlexError;
 use super::libraries::Section;
 use super::server::PlexServer;
@@ -173,7 +173,7 @@ async fn prove(app: &AppState, candidate: &Candidate) -> Result<Proven, String> 
     let about = server.about().await.map_err(|error| error.to_string())?;
     let server_name = about.name.unwrap_or_else(|| "Plex Server".to_owned());
     tracing::info!("Successfully connected to Plex server: {server_name}");
-    cache_admin::forgive_failures();
+    caches::forgive_failures();
     let totals = count(&server).await;
     Ok(Proven {
         target,
@@ -277,7 +277,7 @@ async fn save(app: &AppState, proven: &Proven) -> Result<(), SettingsError> {
         plex.insert("server_name".to_owned(), name.into());
     };
     app.settings.save_section("plex", change).await?;
-    cache_admin::adopt_server(&app.settings.current());
+    caches::adopt_server(&app.settings.current());
     Ok(())
 }
 

@@ -6,26 +6,37 @@
 mod activities;
 mod api;
 mod cache_admin;
+mod caches;
 mod connection;
 mod error;
+mod freshness;
+mod kept;
 mod libraries;
-#[expect(dead_code, reason = "sessions and history come next")]
 mod links;
+mod now_playing;
+mod progress;
 mod server;
+mod sessions;
+mod show_art;
+mod streams;
+mod warmer;
 mod wire;
 
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::AppState;
 
-pub use cache_admin::{adopt_server, configure_caches};
+pub use caches::{adopt_server, configure_caches};
 pub use error::PlexError;
+pub use kept::{keep_answers, restore_answers, start_keeping_answers};
 pub use server::{PlexClient, PlexServer};
+pub use warmer::start_warmer;
 
 /// All routes of the domain.
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(activities::router())
+        .merge(sessions::router())
         .merge(connection::router())
         .merge(cache_admin::router())
 }

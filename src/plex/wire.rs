@@ -42,7 +42,7 @@ pub(super) fn read_items<T: DeserializeOwned>(
 ) -> Vec<(T, RawItem)> {
     items
         .into_iter()
-        .filter_map(|raw| match serde_json::from_str(raw.get()) {
+        .filter_map(|raw| match object_from(&raw) {
             Ok(item) => Some((item, raw)),
             Err(error) => {
                 if !reported.swap(true, Ordering::Relaxed) {
@@ -52,6 +52,15 @@ pub(super) fn read_items<T: DeserializeOwned>(
             }
         })
         .collect()
+}
+
+/// A struct is also read from a list of its fields; Plex never sends one so.
+fn object_from<T: DeserializeOwned>(raw: &RawValue) -> serde_json::Result<T> {
+    if raw.get().starts_with('{') {
+        serde_json::from_str(raw.get())
+    } else {
+        Err(serde::de::Error::custom("not an object"))
+    }
 }
 
 /// Text; numbers and booleans are taken as their text.
@@ -79,6 +88,17 @@ pub(super) fn filled<'de, D: Deserializer<'de>>(source: D) -> Result<bool, D::Er
     Ok(Value::deserialize(source)?
         .as_object()
         .is_some_and(|object| !object.is_empty()))
+}
+
+/// A nested object with at least one field; anything else counts as absent.
+pub(super) fn filled_object<'de, D, T>(source: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let value = Value::deserialize(source)?;
+    let filled = value.as_object().is_some_and(|object| !object.is_empty());
+    Ok(filled.then(|| serde_json::from_value(value).ok()).flatten())
 }
 
 /// A nested object; anything else counts as absent.
@@ -154,7 +174,7 @@ mod tests {
     #[test]
     fn one_bad_entry_does_not_cost_the_others() {
         let reported = AtomicBool::new(false);
-        let list = entries(r#"{"entries":[{"key":1},"junk",null,{"key": 2.50}]}"#);
+        let list = entries(r#"{"entries":[{"key":1},"junk",null,[],[7],{"key": 2.50}]}"#);
         let read = read_items::<Sample>(list, "sample", &reported);
         let kept: Vec<&str> = read.iter().map(|(_, raw)| raw.get()).collect();
         assert_eq!(

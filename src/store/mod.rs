@@ -19,6 +19,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 pub struct Store {
     readers: SqlitePool,
     writer: Mutex<SqliteConnection>,
+    installation: String,
 }
 
 /// Why the database did not do what it should. Its text is for people and holds no data.
@@ -63,7 +64,13 @@ impl Store {
         Ok(Self {
             readers,
             writer: Mutex::new(writer),
+            installation: "draft".to_owned(),
         })
+    }
+
+    /// The secret identifier of this installation.
+    pub fn installation(&self) -> &str {
+        &self.installation
     }
 
     /// For queries that only read. They never wait for a write.
@@ -104,9 +111,13 @@ impl Store {
     }
 
     /// Ends all connections; what is not in the main file yet goes there.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         self.readers.close().await;
-        if let Err(error) = self.writer.into_inner().close().await {
+        let mut writer = self.writer.lock().await;
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&mut *writer)
+            .await
+        {
             tracing::warn!("The database was not closed properly: {error}");
         }
     }

@@ -23,6 +23,8 @@ pub(crate) struct Server {
     /// Its working directory; data is below.
     pub(crate) directory: TempDir,
     log: Arc<Mutex<String>>,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// How to start a server.
@@ -126,6 +128,8 @@ impl Builder {
             client: Client::new(),
             directory: self.directory,
             log,
+            arguments: self.arguments,
+            environment: self.environment,
         }
     }
 }
@@ -212,6 +216,27 @@ impl Server {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// Stops it as an operator does and gives back what starts it again in the same directory.
+    pub(crate) async fn stop(mut self) -> Builder {
+        self.signal("TERM").await;
+        assert!(self.end().await.success());
+        self.builder_again()
+    }
+
+    /// Ends it as a power cut does.
+    pub(crate) async fn kill(mut self) -> Builder {
+        self.child.kill().await.unwrap();
+        self.builder_again()
+    }
+
+    fn builder_again(self) -> Builder {
+        Builder {
+            directory: self.directory,
+            arguments: self.arguments,
+            environment: self.environment,
+        }
     }
 
     /// Waits for its end.

@@ -1,0 +1,184 @@
+//! `GET /api/plex/sessions`: who plays what, on what, and how it is delivered.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::freshness::FreshnessLog;
+use super::now_playing::{self, NowPlaying, Session};
+use super::server::PlexServer;
+use super::show_art;
+use super::streams::{Streams, streams};
+use crate::app::AppState;
+use crate::cache::{
+    self, Accepts, Answer, CacheAdmin, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
+};
+use crate::settings::{CacheSettings, Settings};
+
+/// What was playing in the last seconds, ready to send.
+pub(super) static SESSIONS: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEntry::new(
+    "plex_sessions",
+    Policy {
+        ttl: Duration::from_secs(10),
+        max_stale: Duration::from_secs(300),
+        max_wait: Duration::from_secs(2),
+    },
+));
+
+/// As long as somebody has read the sessions within this time, they are renewed together with the
+/// activities.
+const WANTED_FOR: Duration = Duration::from_secs(60);
+/// What the frontend matches on to show its "not configured" banner (contract 09, section 4.7).
+const NOT_CONFIGURED: &str = "Plex server not configured";
+
+/// The answer to sessions.
+#[derive(Serialize, ToSchema)]
+struct Sessions {
+    /// True when there is neither an answer from Plex nor an older one.
+    error: bool,
+    /// In Plex's order.
+    sessions: Vec<Session>,
+    /// Their number.
+    total: usize,
+}
+
+/// [`Sessions`] with the fields that are added per request, for the description of the API.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `Answer` writes")]
+struct CachedSessions {
+    error: bool,
+    sessions: Vec<Session>,
+    total: usize,
+    /// The value was in memory already.
+    cached: bool,
+    /// Its age in seconds.
+    cache_age: Option<f64>,
+    /// It is older than it should be, because Plex does not answer.
+    stale: Option<bool>,
+    /// For people, when stale or on error.
+    message: Option<String>,
+}
+
+/// The answer when there is nothing to show.
+#[derive(Serialize)]
+struct NoSessions<'a> {
+    error: bool,
+    sessions: [Session; 0],
+    message: &'a str,
+}
+
+/// The times that govern the cache.
+pub(super) fn policy(settings: &CacheSettings) -> Policy {
+    Policy {
+        ttl: settings.sessions_ttl,
+        max_stale: settings.live_max_stale(),
+        max_wait: settings.max_wait,
+    }
+}
+
+/// What is being played, with pictures, device and transcoding.
+#[utoipa::path(get, path = "/api/plex/sessions", tag = "plex",
+    responses((status = 200, body = CachedSessions)))]
+async fn get_sessions(app: AppState, headers: HeaderMap) -> Response {
+    static LOG: FreshnessLog = FreshnessLog::of("sessions");
+    if app.settings.current().plex.is_none() {
+        return nothing(false, NOT_CONFIGURED);
+    }
+    match cache::read(&SESSIONS, || source(&app)).await {
+        Ok(cached) => {
+            LOG.note(&cached);
+            Answer::respond(&cached, &Accepts::of(&headers))
+        }
+        Err(error) => nothing(true, &error.message),
+    }
+}
+
+/// Status 200 even on failure: the frontend reads `error` (contract 08, item 125).
+fn nothing(error: bool, message: &str) -> Response {
+    let sessions = [];
+    Json(NoSessions {
+        error,
+        sessions,
+        message,
+    })
+    .into_response()
+}
+
+/// Fetches anew, however fresh the cached value is.
+pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
+    cache::refresh(&SESSIONS, || source(&app)).await
+}
+
+fn source(
+    app: &AppState,
+) -> (
+    Origin,
+    impl Future<Output = Result<Fetched<Answer>, FetchError>> + Send + use<>,
+) {
+    let settings = app.settings.current();
+    let app = app.clone();
+    (Origin(settings.plex_revision), async move {
+        let Some(target) = &settings.plex else {
+            return Err(FetchError::new(NOT_CONFIGURED));
+        };
+        let list = streams(app.plex.server(target), settings.plex_revision).await;
+        let list = list.inspect_err(|error| tracing::error!("Error fetching sessions: {error}"))?;
+        answer(&app.plex.server(target), settings.plex_revision, &list).await
+    })
+}
+
+/// Plex has just been asked for the streams on behalf of the activities: sessions are made from
+/// the same list, so that they are never the older of the two. If nobody wants them at present,
+/// what is there is merely outdated.
+pub(super) fn feed(app: &AppState, settings: &Settings, list: &Streams) {
+    let Some(target) = &settings.plex else {
+        return;
+    };
+    if SESSIONS.unread_for().is_none_or(|time| time > WANTED_FOR) {
+        SESSIONS.expire();
+        return;
+    }
+    let (server, revision) = (app.plex.server(target), settings.plex_revision);
+    let list = Streams::clone(list);
+    cache::offer(&SESSIONS, Origin(revision), async move {
+        answer(&server, revision, &list).await
+    });
+}
+
+async fn answer(
+    server: &PlexServer,
+    revision: u64,
+    list: &Streams,
+) -> Result<Fetched<Answer>, FetchError> {
+    let playing = now_playing::read(list);
+    let shows: BTreeSet<String> = playing
+        .iter()
+        .filter_map(NowPlaying::show_without_pictures)
+        .collect();
+    let artwork = show_art::of_shows(server, revision, shows).await;
+    let sessions: Vec<Session> = playing
+        .into_iter()
+        .map(|one| one.into_session(&artwork))
+        .collect();
+    let answer = Answer::object(&Sessions {
+        error: false,
+        total: sessions.len(),
+        sessions,
+    });
+    answer
+        .map(Fetched::Whole)
+        .map_err(|error| FetchError::new(error.to_string()))
+}
+
+/// The routes of this file.
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(get_sessions))
+}
