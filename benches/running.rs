@@ -1,0 +1,86 @@
+//! Programs that run as long as a measurement.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use komandorr::demo::Simulator;
+
+/// A server that is ended with this value.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) url: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    /// Starts `command` and reads its address from its first line.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("its output");
+        BufReader::new(out)
+            .read_line(&mut line)
+            .expect("its first line");
+        let url = line
+            .trim()
+            .strip_prefix("listening on ")
+            .expect("its address")
+            .to_owned();
+        Self { child, url }
+    }
+}
+
+/// The server under test, with a data directory of its own.
+pub(crate) struct Komandorr {
+    running: Running,
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Komandorr {
+    /// Connected to `plex`, and to nothing outside of this machine.
+    pub(crate) fn start(plex: &Simulator) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_komandorr"));
+        command
+            .env_clear()
+            .current_dir(directory.path())
+            .envs([
+                ("HOST", "127.0.0.1"),
+                ("PORT", "0"),
+                ("LOG_LEVEL", "WARNING"),
+            ])
+            .envs([
+                ("PLEX_SERVER_URL", plex.url().as_str()),
+                ("PLEX_TV_URL", plex.url().as_str()),
+                ("PLEX_SERVER_TOKEN", plex.token()),
+            ])
+            .stderr(Stdio::null());
+        Self {
+            running: Running::start(&mut command),
+            directory,
+        }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.running.url
+    }
+
+    /// Resident memory.
+    pub(crate) fn memory(&self) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.running.child.id()));
+        let status = status.expect("a Linux system");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: f64 = line
+            .and_then(|l| l.trim().strip_suffix(" kB"))
+            .expect("VmRSS")
+            .parse()
+            .expect("a number");
+        format!("{:.1} MiB", kib / 1024.0)
+    }
+}
