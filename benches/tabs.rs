@@ -55,7 +55,7 @@ pub(crate) async fn poll(plex: &Simulator) {
             let first = begin + Duration::from_millis(u64::from(tab) * 97);
             repeat(client.clone(), url, first, *every, begin + TIME)
         });
-        join_all(polls.collect::<Vec<_>>())
+        join_all(polls)
     });
     let asked: u32 = join_all(tabs).await.into_iter().flatten().sum();
     report(asked, plex.calls_by_path());

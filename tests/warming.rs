@@ -20,6 +20,7 @@ async fn no_reader_meets_an_expired_answer_while_there_are_readers() {
     let server = Server::builder()
         .plex(&plex)
         .env("CACHE_ACTIVITIES_TTL", "1.5")
+        .env("CACHE_WARM", "")
         .start()
         .await;
     server.get(ACTIVITIES).await;
@@ -52,6 +53,7 @@ async fn what_nobody_reads_is_left_alone_until_somebody_does() {
         .plex(&plex)
         .env("CACHE_ACTIVITIES_TTL", "0.5")
         .env("CACHE_WARM_IDLE", "1")
+        .env("CACHE_WARM", "activities")
         .start()
         .await;
     server.get(ACTIVITIES).await;
@@ -159,7 +161,7 @@ async fn the_last_answers_survive_a_restart_and_are_served_stale() {
     assert_eq!(answer["activities"], before["activities"]);
     assert_eq!(server.get(SESSIONS).await.json()["total"], 3);
 
-    plex.accept().await;
+    plex.accept().await.unwrap();
     let fresh = async || server.get(ACTIVITIES).await.json()["stale"].is_null();
     until_asked("fresh activities", fresh).await;
 }

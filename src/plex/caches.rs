@@ -35,8 +35,10 @@ pub(super) static CACHES: [Registered; 2] = [
     },
 ];
 
+type Part = (&'static dyn CacheAdmin, fn(&CacheSettings) -> Policy);
+
 /// Caches of parts of answers: nobody asks for them by themselves.
-static PARTS: [(&dyn CacheAdmin, fn(&CacheSettings) -> Policy); 0] = [];
+static PARTS: [Part; 0] = [];
 
 fn all() -> impl Iterator<Item = &'static dyn CacheAdmin> {
     let parts = PARTS.iter().map(|(cache, _)| *cache);

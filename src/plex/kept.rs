@@ -151,8 +151,7 @@ fn read(path: &Path) -> Option<File> {
 fn write_if_new(path: &Path, file: &File) -> io::Result<()> {
     let json = serde_json::to_vec(file)?;
     let digest = Sha256::digest(&json).into();
-    let mut written = lock();
-    if *written == Some(digest) {
+    if *lock() == Some(digest) {
         return Ok(());
     }
     let directory = path.parent().unwrap_or(Path::new("."));
@@ -160,7 +159,7 @@ fn write_if_new(path: &Path, file: &File) -> io::Result<()> {
     let mut temporary = tempfile::NamedTempFile::new_in(directory)?;
     temporary.write_all(&json)?;
     temporary.persist(path)?;
-    *written = Some(digest);
+    *lock() = Some(digest);
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! once and remembered: 3.3.0 asked twice per episode and poll.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -38,7 +38,11 @@ struct Known {
 }
 
 /// By revision of the Plex server and rating key.
-static KNOWN: Mutex<Option<HashMap<(u64, String), Known>>> = Mutex::new(None);
+static KNOWN: LazyLock<Mutex<HashMap<(u64, String), Known>>> = LazyLock::new(Mutex::default);
+
+fn known() -> MutexGuard<'static, HashMap<(u64, String), Known>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The pictures of these shows, as far as they can be had in time: one call for each show that is
 /// not known yet, all at once.
@@ -69,7 +73,7 @@ pub(super) async fn of_shows(
 
 /// Forgets all pictures.
 pub(super) fn forget() {
-    *KNOWN.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    known().clear();
 }
 
 fn look_up(
@@ -77,8 +81,7 @@ fn look_up(
     rating_keys: BTreeSet<String>,
     now: Instant,
 ) -> (HashMap<String, Artwork>, Vec<String>) {
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = known.get_or_insert_default();
+    let mut known = known();
     known.retain(|(of, _), show| *of == revision && now < show.at + KEPT);
     let mut found = HashMap::new();
     let mut unknown = Vec::new();
@@ -88,14 +91,14 @@ fn look_up(
             None => unknown.push(key),
         }
     }
+    drop(known);
     (found, unknown)
 }
 
 fn remember(revision: u64, key: &str, artwork: &Artwork, now: Instant) {
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = known.get_or_insert_default();
+    let artwork = artwork.clone();
+    let mut known = known();
     if known.len() < MOST {
-        let artwork = artwork.clone();
         known.insert((revision, key.to_owned()), Known { artwork, at: now });
     }
 }

@@ -100,6 +100,8 @@ impl Builder {
             .env("HOST", "127.0.0.1")
             .env("PORT", "0")
             .env("LOG_LEVEL", "DEBUG")
+            // Most tests look at what readers alone bring about.
+            .env("CACHE_WARM", "none")
             .envs(self.environment.clone());
         command
     }
