@@ -19,6 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::AppState;
 
 pub use cache_admin::{adopt_server, configure_caches};
+pub use connection::adopt_old_config;
 pub use error::PlexError;
 pub use server::{PlexClient, PlexServer};
 
