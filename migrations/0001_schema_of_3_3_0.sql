@@ -1,5 +1,6 @@
 -- The tables and indexes of Komandorr 3.3.0, as it creates them. In an existing database all of
--- them are there already, perhaps with their columns in another order.
+-- them are there already, perhaps with their columns in another order. The two unique indexes on
+-- invites and plex_users are created by `src/store/legacy.rs`: the data of an old file may break them.
 
 CREATE TABLE IF NOT EXISTS services (
 	id VARCHAR NOT NULL,
@@ -88,7 +89,6 @@ CREATE TABLE IF NOT EXISTS invites (
 	is_active BOOLEAN,
 	PRIMARY KEY (id)
 );
-CREATE UNIQUE INDEX IF NOT EXISTS ix_invites_code ON invites (code);
 
 CREATE TABLE IF NOT EXISTS plex_users (
 	id INTEGER NOT NULL,
@@ -104,7 +104,6 @@ CREATE TABLE IF NOT EXISTS plex_users (
 	PRIMARY KEY (id),
 	FOREIGN KEY(invite_id) REFERENCES invites (id)
 );
-CREATE UNIQUE INDEX IF NOT EXISTS ix_plex_users_email ON plex_users (email);
 
 CREATE TABLE IF NOT EXISTS watch_history (
 	id INTEGER NOT NULL,

@@ -30,6 +30,8 @@ pub enum Command {
     Healthcheck(Listen),
     /// Show the settings in force and where each comes from, and ask Plex: exit code 0 or 1
     Check(Listen),
+    /// Copy the database while the server runs or not, and verify the copy
+    Backup(Backup),
     /// Print every environment variable with its default, as in .env.example
     EnvExample,
 }
@@ -49,6 +51,16 @@ pub struct Listen {
     /// Directory of the built frontend
     #[arg(long, value_name = "DIR")]
     pub frontend_dir: Option<PathBuf>,
+}
+
+/// What to copy, and where to.
+#[derive(Args, Clone, Debug)]
+pub struct Backup {
+    /// The copy; must not exist yet
+    pub file: PathBuf,
+    /// Directory of the database
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 impl From<Listen> for Overrides {

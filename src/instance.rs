@@ -15,6 +15,7 @@ const NAME: &str = "komandorr.lock";
 #[derive(Debug)]
 pub struct Instance {
     file: File,
+    writable: bool,
     exclusive: bool,
 }
 
@@ -50,14 +51,7 @@ impl Instance {
             error,
         };
         std::fs::create_dir_all(directory).map_err(failed)?;
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(directory.join(NAME))
-            .map_err(failed)?;
+        let (mut file, writable) = open(directory).map_err(failed)?;
         let mut exclusive = true;
         match file.try_lock() {
             Ok(()) => {}
@@ -76,7 +70,11 @@ impl Instance {
                 });
             }
         }
-        let mut instance = Self { file, exclusive };
+        let mut instance = Self {
+            file,
+            writable,
+            exclusive,
+        };
         instance.write(None).map_err(failed)?;
         Ok(instance)
     }
@@ -95,6 +93,9 @@ impl Instance {
     }
 
     fn write(&mut self, address: Option<SocketAddr>) -> io::Result<()> {
+        if !self.writable {
+            return Ok(());
+        }
         let address = address
             .map(|address| format!("address {address}\n"))
             .unwrap_or_default();
@@ -102,6 +103,26 @@ impl Instance {
         self.file.rewind()?;
         write!(self.file, "pid {}\n{address}", std::process::id())
     }
+}
+
+/// What is locked: the file, or where none can be made the directory itself. True if something
+/// can be noted there.
+fn open(directory: &Path) -> io::Result<(File, bool)> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    match options.open(directory.join(NAME)) {
+        Ok(file) => Ok((file, true)),
+        Err(error) if is_read_only(&error) => {
+            let file = File::open(directory.join(NAME)).or_else(|_| File::open(directory));
+            Ok((file?, false))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
 }
 
 /// Whether the file system has no locks, or its lock server is not there.

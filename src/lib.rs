@@ -1,9 +1,10 @@
 //! Komandorr's backend: a self-hosted dashboard for people who run a Plex server.
 //!
 //! One axum binary. `docs/architecture.md` is the map of this crate; imports point one way:
-//! `main → web → features (plex) → cache, settings`.
+//! `main → web → features (plex, monitor) → cache, store, settings`.
 
 pub mod app;
+pub mod backup;
 pub mod cache;
 pub mod check;
 pub mod cli;
@@ -12,6 +13,7 @@ pub mod demo;
 pub mod healthcheck;
 pub mod instance;
 pub mod logging;
+pub mod monitor;
 pub mod plex;
 pub mod settings;
 pub mod store;
@@ -75,6 +77,7 @@ pub async fn run(
     plex::configure_caches(&now.cache);
     let plex = plex::PlexClient::new(now.plex_client).context("can't set up TLS")?;
     let store = Store::open(&now.data_dir).await?;
+    plex::adopt_old_config(&settings, &store).await;
     let app = AppState::new(App {
         settings,
         plex,
@@ -86,6 +89,7 @@ pub async fn run(
     plex::restore_answers(&app).await;
     plex::start_warmer(&app, &tasks);
     plex::start_keeping_answers(&app, &tasks);
+    account_traffic(&app, &tasks);
 
     instance.listens_on(address)?;
     announce(address)?;
@@ -114,6 +118,15 @@ fn follow_settings(app: &AppState, tasks: &Tasks, log: Arc<Log>) {
             plex::adopt_server(&now);
             reloaded.map(|_| ())
         }
+    });
+}
+
+/// Adds up what 3.3.0 has recorded since the last run, beside everything else.
+fn account_traffic(app: &AppState, tasks: &Tasks) {
+    let app = app.clone();
+    tasks.once("Traffic totals", async move {
+        monitor::traffic_hours::seed(&app.store).await?;
+        monitor::traffic_hours::prune(&app.store).await
     });
 }
 

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use komandorr::cli::{Cli, Command, Listen};
+use komandorr::cli::{Backup, Cli, Command, Listen};
 use komandorr::compat::uvicorn;
 use komandorr::instance::Instance;
 use komandorr::logging::Log;
-use komandorr::settings::{Environment, SettingsError, SettingsStore, variables};
-use komandorr::{check, demo, healthcheck};
+use komandorr::settings::{Environment, Overrides, SettingsError, SettingsStore, variables};
+use komandorr::{backup, check, demo, healthcheck};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Some(Command::Demo(listen)) => run_demo(listen),
         Some(Command::Healthcheck(listen)) => check_health(listen),
         Some(Command::Check(listen)) => run_check(listen),
+        Some(Command::Backup(wanted)) => back_up(wanted),
         Some(Command::EnvExample) => print(&variables::example_file()),
     };
     match done {
@@ -82,6 +83,16 @@ fn check_health(listen: Listen) -> anyhow::Result<()> {
 fn run_check(listen: Listen) -> anyhow::Result<()> {
     let settings = SettingsStore::open(Environment::from_process()?, listen.into())?;
     block_on(check::run(&settings, &mut io::stdout()))
+}
+
+fn back_up(wanted: Backup) -> anyhow::Result<()> {
+    let Backup { file, data_dir } = wanted;
+    let overrides = Overrides {
+        data_dir,
+        ..Overrides::default()
+    };
+    let env = Environment::from_process()?;
+    block_on(backup::run(&env, &overrides, &file, &mut io::stdout()))
 }
 
 /// Runs `work` to its end. Threads that are stuck in the system then (resolving a name, reading

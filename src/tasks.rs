@@ -62,6 +62,24 @@ impl Tasks {
         });
     }
 
+    /// Runs `work` once, beside everything else, until it is done or the server stops. Being
+    /// stopped anywhere must do it no harm.
+    pub fn once<E: std::fmt::Display>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        let stopped = self.stop.clone();
+        self.tracker.spawn(async move {
+            let work = AssertUnwindSafe(work).catch_unwind();
+            match stopped.run_until_cancelled(work).await {
+                Some(Ok(Ok(()))) | None => {}
+                Some(Ok(Err(error))) => tracing::error!("{name}: {error}"),
+                Some(Err(_panic)) => tracing::error!("{name}: panicked"),
+            }
+        });
+    }
+
     /// Ends all loops and waits for them, `grace` at most.
     pub async fn stop(self, grace: Duration) {
         self.stop.cancel();

@@ -19,7 +19,8 @@ use super::server::PlexServer;
 use super::wire::{self, RawItem};
 use crate::app::AppState;
 use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
-use crate::settings::{PlexTarget, Secret, SettingsError};
+use crate::settings::{PlexTarget, Secret, SettingsError, SettingsStore};
+use crate::store::{Store, set_state};
 use crate::web::error::{ApiError, ApiResult, Detail};
 
 /// For counting what a server holds.
@@ -279,6 +280,42 @@ async fn save(app: &AppState, proven: &Proven) -> Result<(), SettingsError> {
     app.settings.save_section("plex", change).await?;
     caches::adopt_server(&app.settings.current());
     Ok(())
+}
+
+/// Takes the Plex server that a version before `config.json` stored in the database over into
+/// `config.json`, unless there is one in the settings (contract 06, section 3). Once: who removes
+/// it from the settings later has decided so.
+pub async fn adopt_old_config(settings: &SettingsStore, store: &Store) {
+    const DONE: &str = "plex_stats_config";
+    let form = &settings.current().plex_form;
+    if !form.url.is_empty() || !form.token.expose().is_empty() || !store.is_writable() {
+        return;
+    }
+    let adopted = async {
+        if store.state(DONE).await?.is_some() {
+            return anyhow::Ok(());
+        }
+        let Some(old) = store.old_plex_config().await? else {
+            return Ok(());
+        };
+        tracing::info!("Migrating Plex config from database to config.json...");
+        let change = move |plex: &mut serde_json::Map<String, serde_json::Value>| {
+            plex.insert("server_url".to_owned(), old.url.into());
+            plex.insert("server_token".to_owned(), old.token.into());
+            if let Some(name) = old.name {
+                plex.insert("server_name".to_owned(), name.into());
+            }
+        };
+        settings.save_section("plex", change).await?;
+        store
+            .write(|c| Box::pin(set_state(c, DONE, "adopted")))
+            .await?;
+        tracing::info!("Plex config migration completed successfully");
+        Ok(())
+    };
+    if let Err(error) = adopted.await {
+        tracing::error!("The Plex configuration in the database was not adopted: {error}");
+    }
 }
 
 /// The routes of this file.

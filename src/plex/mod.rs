@@ -27,6 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::AppState;
 
 pub use caches::{adopt_server, configure_caches};
+pub use connection::adopt_old_config;
 pub use error::PlexError;
 pub use kept::{keep_answers, restore_answers, start_keeping_answers};
 pub use server::{PlexClient, PlexServer};
