@@ -83,6 +83,7 @@ pub async fn run(
 
     let tasks = Tasks::new(shutdown.child_token());
     follow_settings(&app, &tasks, Arc::new(log));
+    plex::start_history_sync(&app, &tasks);
 
     instance.listens_on(address)?;
     announce(address)?;

@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::activities::ACTIVITIES;
+use super::watch_history::{self, WATCH_HISTORY};
 use crate::app::AppState;
 use crate::cache::{CacheAdmin, Origin, Policy, Stats};
 use crate::compat::datetime;
@@ -28,7 +29,7 @@ const REDIS_KEYS: [&str; 6] = [
 ];
 
 /// Every cache there is. What holds for all caches goes through here.
-static CACHES: [&dyn CacheAdmin; 1] = [&ACTIVITIES];
+static CACHES: [&dyn CacheAdmin; 2] = [&ACTIVITIES, &WATCH_HISTORY];
 
 /// The answer to cache/stats.
 #[derive(Serialize, ToSchema)]
@@ -103,19 +104,17 @@ async fn stats(app: AppState) -> Json<CacheStats> {
     let settings = app.settings.current();
     let origin = Origin(settings.plex_revision);
     let activities = entry(&ACTIVITIES.stats(origin));
+    let history = entry(&WATCH_HISTORY.stats(origin));
     Json(CacheStats {
         redis: SecondTier {
             kind: "memory",
             enabled: false,
             connected: false,
-            total_keys: usize::from(activities.cached),
+            total_keys: usize::from(activities.cached) + usize::from(history.cached),
         },
         caches: (
             activities,
-            entry(&Stats::empty(
-                "watch_history",
-                settings.cache.watch_history_ttl,
-            )),
+            history,
             BackgroundStats {
                 name: "background_stats",
                 enabled: false,
@@ -189,6 +188,7 @@ pub fn configure_caches(settings: &CacheSettings) {
         max_stale: settings.live_max_stale(),
         max_wait: settings.max_wait,
     });
+    WATCH_HISTORY.configure(watch_history::policy(settings));
 }
 
 /// Drops what the caches hold of an earlier Plex server. Readers can't get it anyway; this frees

@@ -8,10 +8,11 @@ mod api;
 mod cache_admin;
 mod connection;
 mod error;
+mod history_sync;
 mod libraries;
-#[expect(dead_code, reason = "sessions and history come next")]
 mod links;
 mod server;
+mod watch_history;
 mod wire;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -20,6 +21,7 @@ use crate::app::AppState;
 
 pub use cache_admin::{adopt_server, configure_caches};
 pub use error::PlexError;
+pub use history_sync::start as start_history_sync;
 pub use server::{PlexClient, PlexServer};
 
 /// All routes of the domain.
@@ -28,4 +30,6 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(activities::router())
         .merge(connection::router())
         .merge(cache_admin::router())
+        .merge(watch_history::router())
+        .merge(history_sync::router())
 }
