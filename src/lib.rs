@@ -90,6 +90,7 @@ pub async fn run(
     plex::start_warmer(&app, &tasks);
     plex::start_keeping_answers(&app, &tasks);
     account_traffic(&app, &tasks);
+    plex::start_history_sync(&app, &tasks);
 
     instance.listens_on(address)?;
     announce(address)?;

@@ -80,6 +80,21 @@ impl Tasks {
         });
     }
 
+    /// Runs a loop that keeps its own time. It must end soon after its token is cancelled; a panic
+    /// ends it, which is logged.
+    pub fn run<F>(&self, name: &'static str, work: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let work = AssertUnwindSafe(work(self.stop.clone())).catch_unwind();
+        self.tracker.spawn(async move {
+            match work.await {
+                Ok(()) => tracing::debug!("{name}: stopped"),
+                Err(_panic) => tracing::error!("{name}: panicked"),
+            }
+        });
+    }
+
     /// Ends all loops and waits for them, `grace` at most.
     pub async fn stop(self, grace: Duration) {
         self.stop.cancel();

@@ -6,11 +6,15 @@ use chrono_tz::Tz;
 /// Local time without a zone, `2026-11-22T22:36:24.956820`. Legacy: several answers carry it
 /// (contract 00, section 2); the zone is the process's, `None` meaning the system's.
 pub fn iso_local(at: DateTime<Utc>, zone: Option<Tz>) -> String {
-    let naive = match zone {
+    iso(local(at, zone))
+}
+
+/// What clocks of the process's zone show; `None` is the system's zone.
+pub fn local(at: DateTime<Utc>, zone: Option<Tz>) -> NaiveDateTime {
+    match zone {
         Some(zone) => at.with_timezone(&zone).naive_local(),
         None => at.with_timezone(&Local).naive_local(),
-    };
-    iso(naive)
+    }
 }
 
 /// UTC without a zone, `2026-11-22T13:05:55.596545`. Legacy: `last_updated` of statistics.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::dice::Dice;
-use super::library::{Kind, Library};
+use super::library::{Item, Kind, Library};
 use super::metadata::{Fields, picture_path};
 use super::pages::Ask;
 use super::people::PEOPLE;
@@ -25,62 +25,118 @@ pub(super) struct History(Vec<Play>);
 
 impl History {
     pub(super) fn new(library: &Library, plays: usize) -> Self {
-        let pools = [Kind::Movie, Kind::Episode, Kind::Track].map(|kind| library.list(kind, None));
+        let pools = Pools::of(library);
         let mut viewed_at = library.born_at - 300;
         let mut list: Vec<Play> = (0..plays)
             .map(|back| {
                 let mut dice = Dice::new(library.seed, &[back as u64, 30]);
-                let pool = match dice.below(100) {
-                    0..45 => &pools[0],
-                    45..90 => &pools[1],
-                    _ => &pools[2],
-                };
+                let item = pools.pick(&mut dice);
                 // Two plays in one second happen: order by time alone is not unique.
                 if !dice.chance(3) {
                     viewed_at -= i64::try_from(dice.between(240, 14_400)).unwrap_or(0);
                 }
-                Play {
-                    id: (plays - back) as u64,
-                    item: dice.pick(pool).id,
-                    account: dice.pick(&PEOPLE).id,
-                    device: dice.between(1, 14),
-                    viewed_at,
-                    is_deleted: dice.chance(5),
-                }
+                Play::new((plays - back) as u64, item, viewed_at, &mut dice)
             })
             .collect();
         list.reverse();
         Self(list)
     }
 
-    /// The plays the request asks for, in the order it asks for; paging is the caller's.
-    pub(super) fn select(&self, library: &Library, ask: &Ask) -> Vec<&Play> {
-        let number = |name| ask.value(name).and_then(|value| value.parse::<i64>().ok());
-        // `viewedAt>=1700000000` splits at the equals sign like any other parameter.
-        let since = number("viewedAt>").unwrap_or(i64::MIN);
-        let until = number("viewedAt<").unwrap_or(i64::MAX);
+    /// More plays, in the seconds after the newest.
+    pub(super) fn add(&mut self, library: &Library, plays: usize) {
+        let pools = Pools::of(library);
+        for _ in 0..plays {
+            let id = self.0.len() as u64 + 1;
+            let mut dice = Dice::new(library.seed, &[id, 31]);
+            let item = pools.pick(&mut dice);
+            let newest = self.0.last().map_or(library.born_at, |play| play.viewed_at);
+            let viewed_at = newest + i64::from(!dice.chance(10));
+            self.0.push(Play::new(id, item, viewed_at, &mut dice));
+        }
+    }
+
+    /// The page the request asks for, in the order it asks for, and how many entries there are
+    /// in all. Only that page is written, however long the history is.
+    pub(super) fn page(&self, library: &Library, ask: &Ask) -> (usize, Vec<Value>) {
+        let plays = self.since_until(ask);
+        let number = |name| ask.number::<i64>(name);
         let account = number("accountID");
         let section = number("librarySectionID");
         let metadata = number("metadataItemID");
+        let newest_first = ask.value("sort") == Some("viewedAt:desc");
+        if account.or(section).or(metadata).is_none() {
+            let total = plays.len();
+            let range = ask.range(total);
+            let list: Vec<Value> = if newest_first {
+                let plays = &plays[total - range.end..total - range.start];
+                plays.iter().rev().map(|play| play.entry(library)).collect()
+            } else {
+                plays[range]
+                    .iter()
+                    .map(|play| play.entry(library))
+                    .collect()
+            };
+            return (total, list);
+        }
         let is = |wanted: Option<i64>, value: Option<u64>| {
             wanted.is_none_or(|wanted| u64::try_from(wanted).ok() == value)
         };
-        let mut plays: Vec<&Play> = self
-            .0
+        let mut chosen: Vec<&Play> = plays
             .iter()
-            .filter(|play| (since..=until).contains(&play.viewed_at))
             .filter(|play| is(account, Some(play.account)))
             .filter(|play| is(section, library.find(play.item).map(|item| item.section)))
             .filter(|play| is(metadata, (!play.is_deleted).then_some(play.item)))
             .collect();
-        if ask.value("sort") == Some("viewedAt:desc") {
-            plays.reverse();
+        if newest_first {
+            chosen.reverse();
         }
-        plays
+        let page = chosen[ask.range(chosen.len())].iter();
+        (chosen.len(), page.map(|play| play.entry(library)).collect())
+    }
+
+    /// The plays between the times the request names. `viewedAt>=1700000000` splits at the equals
+    /// sign like any other parameter.
+    fn since_until(&self, ask: &Ask) -> &[Play] {
+        let since = ask.number("viewedAt>").unwrap_or(i64::MIN);
+        let until = ask.number("viewedAt<").unwrap_or(i64::MAX);
+        let start = self.0.partition_point(|play| play.viewed_at < since);
+        let end = self.0.partition_point(|play| play.viewed_at <= until);
+        self.0.get(start..end).unwrap_or_default()
+    }
+}
+
+/// What is played: films and episodes mostly.
+struct Pools<'a>([Vec<&'a Item>; 3]);
+
+impl<'a> Pools<'a> {
+    fn of(library: &'a Library) -> Self {
+        Self([Kind::Movie, Kind::Episode, Kind::Track].map(|kind| library.list(kind, None)))
+    }
+
+    fn pick(&self, dice: &mut Dice) -> &'a Item {
+        let pool = match dice.below(100) {
+            0..45 => &self.0[0],
+            45..90 => &self.0[1],
+            _ => &self.0[2],
+        };
+        pool[dice.index(pool.len())]
     }
 }
 
 impl Play {
+    fn new(id: u64, item: &Item, viewed_at: i64, dice: &mut Dice) -> Self {
+        let account = dice.pick(&PEOPLE).id;
+        Self {
+            id,
+            item: item.id,
+            device: dice.between(1, 14),
+            viewed_at,
+            is_deleted: dice.chance(5),
+            // Somebody on the server's own network without an account.
+            account: if dice.chance(2) { 0 } else { account },
+        }
+    }
+
     /// The entry of one play.
     pub(super) fn entry(&self, library: &Library) -> Value {
         let mut fields = Fields::default();
@@ -130,17 +186,17 @@ mod tests {
         Library::new(5, 1_700_000_000)
     }
 
+    fn time(entry: &Value) -> i64 {
+        entry["viewedAt"].as_i64().unwrap()
+    }
+
     #[test]
     fn plays_are_listed_oldest_first_unless_sorted() {
         let library = library();
         let history = History::new(&library, 400);
         let times = |query| -> Vec<i64> {
-            let ask = Ask::from_query(query);
-            history
-                .select(&library, &ask)
-                .iter()
-                .map(|play| play.viewed_at)
-                .collect()
+            let (_, list) = history.page(&library, &Ask::from_query(query));
+            list.iter().map(|entry| time(entry)).collect()
         };
         let plain = times("");
         assert_eq!(plain.len(), 400);
@@ -155,7 +211,7 @@ mod tests {
     fn filters_narrow_the_list() {
         let library = library();
         let history = History::new(&library, 400);
-        let select = |query: &str| history.select(&library, &Ask::from_query(query));
+        let select = |query: &str| history.page(&library, &Ask::from_query(query)).1;
         let middle = history.0[200].viewed_at;
         for query in [
             format!("viewedAt>={middle}"),
@@ -163,13 +219,30 @@ mod tests {
         ] {
             let later = select(&query);
             assert!((200..=205).contains(&later.len()), "{}", later.len());
-            assert!(later.iter().all(|play| play.viewed_at >= middle));
+            assert!(later.iter().all(|entry| time(entry) >= middle));
         }
         let own = select("accountID=1");
         assert!(!own.is_empty());
-        assert!(own.iter().all(|play| play.account == 1));
+        assert!(own.iter().all(|entry| entry["accountID"] == 1));
         assert!(select("accountID=77").is_empty());
         assert!(select("librarySectionID=3").len() < 400);
+    }
+
+    #[test]
+    fn pages_are_cut_from_the_right_end_and_added_plays_are_the_newest() {
+        let library = library();
+        let mut history = History::new(&library, 400);
+        let page = |history: &History, query: &str| history.page(&library, &Ask::from_query(query));
+        let newest = "sort=viewedAt:desc&X-Plex-Container-Start=10&X-Plex-Container-Size=5";
+        let (total, list) = page(&history, newest);
+        let (_, all) = page(&history, "sort=viewedAt:desc");
+        assert_eq!((total, &list[..]), (400, &all[10..15]));
+        let (_, own) = page(&history, &format!("{newest}&accountID=1"));
+        assert!(own.len() <= 5 && own.iter().all(|entry| entry["accountID"] == 1));
+        history.add(&library, 30);
+        let (total, list) = page(&history, "sort=viewedAt:desc");
+        assert_eq!((total, &list[30..]), (430, &all[..]));
+        assert!(list.iter().map(time).rev().is_sorted());
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub struct Options {
     pub token: String,
     /// What happens on the server.
     pub scene: Scene,
-    /// How many plays `/status/sessions/history/all` has; they never change.
+    /// How many plays `/status/sessions/history/all` has; only [`Simulator::add_plays`] adds to them.
     pub history_plays: usize,
 }
 
@@ -155,6 +155,11 @@ impl Simulator {
     /// Listens on the same port again; fails when it cannot be had within two seconds.
     pub async fn accept(&self) -> std::io::Result<()> {
         self.door.accept().await
+    }
+
+    /// Adds plays to the history, newer than all before.
+    pub fn add_plays(&self, count: usize) {
+        locked(&self.plex.history).add(&self.plex.library, count);
     }
 
     /// Switches to [`Scene::Fixed`] with this many sessions.

@@ -1,6 +1,7 @@
 //! The dress of every answer: `MediaContainer`, paging, Plex's error page.
 
 use std::convert::Infallible;
+use std::ops::Range;
 
 use axum::Json;
 use axum::body::Body;
@@ -53,17 +54,33 @@ impl Ask {
         all: &[T],
         write: impl Fn(&T) -> Value,
     ) -> Response<Body> {
-        let start = self.start.unwrap_or(0).min(all.len());
+        let list = all[self.range(all.len())].iter().map(write).collect();
+        self.answer_page(attributes, name, all.len(), list)
+    }
+
+    /// What of a list of so many entries was asked for.
+    pub(super) fn range(&self, total: usize) -> Range<usize> {
+        let start = self.start.unwrap_or(0).min(total);
         let end = self
             .size
-            .map_or(all.len(), |size| start.saturating_add(size).min(all.len()));
-        let list: Vec<Value> = all[start..end].iter().map(write).collect();
+            .map_or(total, |size| start.saturating_add(size).min(total));
+        start..end
+    }
+
+    /// The entries of [`Self::range`], in a container.
+    pub(super) fn answer_page(
+        &self,
+        attributes: Value,
+        name: &str,
+        total: usize,
+        list: Vec<Value>,
+    ) -> Response<Body> {
         let mut container = Map::new();
         container.insert("size".to_owned(), list.len().into());
         // Only a paged answer tells the whole size; that is how clients know it was paged.
         if self.start.is_some() || self.size.is_some() {
-            container.insert("totalSize".to_owned(), all.len().into());
-            container.insert("offset".to_owned(), start.into());
+            container.insert("totalSize".to_owned(), total.into());
+            container.insert("offset".to_owned(), self.range(total).start.into());
         }
         if let Value::Object(attributes) = attributes {
             container.extend(attributes);

@@ -36,8 +36,8 @@ pub(super) struct Plex {
     pub(super) scene: Mutex<Scene>,
     pub(super) calls: Calls,
     pub(super) faults: Faults,
-    library: Library,
-    history: History,
+    pub(super) library: Library,
+    pub(super) history: Mutex<History>,
     started: Instant,
 }
 
@@ -50,7 +50,7 @@ impl Plex {
             scene: Mutex::new(options.scene.clone()),
             calls: Calls::default(),
             faults: Faults::default(),
-            history: History::new(&library, options.history_plays),
+            history: Mutex::new(History::new(&library, options.history_plays)),
             library,
             started: Instant::now(),
             options,
@@ -209,10 +209,8 @@ async fn list_sessions(State(plex): Shared, ask: Ask) -> Response<Body> {
 }
 
 async fn list_history(State(plex): Shared, ask: Ask) -> Response<Body> {
-    let plays = plex.history.select(&plex.library, &ask);
-    ask.answer(json!({}), "Metadata", &plays, |play| {
-        play.entry(&plex.library)
-    })
+    let (total, list) = locked(&plex.history).page(&plex.library, &ask);
+    ask.answer_page(json!({}), "Metadata", total, list)
 }
 
 async fn list_sections(State(plex): Shared, ask: Ask) -> Response<Body> {

@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 
-use super::{activities, sessions, show_art};
+use super::{activities, sessions, show_art, watch_history};
 use crate::app::AppState;
 use crate::cache::{CacheAdmin, Origin, Policy, SharedError};
 use crate::settings::{CacheSettings, Settings};
@@ -20,12 +20,18 @@ pub(super) struct Registered {
 
 /// The caches that operators see, in the order in which 3.3.0 warms them (contract 01, section
 /// 20), then those that it did not have.
-pub(super) static CACHES: [Registered; 2] = [
+pub(super) static CACHES: [Registered; 3] = [
     Registered {
         key: "activities",
         cache: &activities::ACTIVITIES,
         refresh: |app| Box::pin(activities::refresh(app)),
         policy: activities::policy,
+    },
+    Registered {
+        key: "watch_history",
+        cache: &watch_history::WATCH_HISTORY,
+        refresh: |app| Box::pin(watch_history::refresh(app)),
+        policy: watch_history::policy,
     },
     Registered {
         key: "sessions",

@@ -10,6 +10,7 @@ mod caches;
 mod connection;
 mod error;
 mod freshness;
+mod history_sync;
 mod kept;
 mod libraries;
 mod links;
@@ -20,6 +21,7 @@ mod sessions;
 mod show_art;
 mod streams;
 mod warmer;
+mod watch_history;
 mod wire;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -29,6 +31,7 @@ use crate::app::AppState;
 pub use caches::{adopt_server, configure_caches};
 pub use connection::adopt_old_config;
 pub use error::PlexError;
+pub use history_sync::start as start_history_sync;
 pub use kept::{keep_answers, restore_answers, start_keeping_answers};
 pub use server::{PlexClient, PlexServer};
 pub use warmer::start_warmer;
@@ -40,4 +43,6 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(sessions::router())
         .merge(connection::router())
         .merge(cache_admin::router())
+        .merge(watch_history::router())
+        .merge(history_sync::router())
 }

@@ -1,0 +1,216 @@
+//! `GET /api/plex/watch-history`: what was watched last, from the database.
+//!
+//! [`super::history_sync`] writes it there. Rows of 3.3.0 are among it, so any column may be NULL
+//! or of another type than declared: such a value counts as absent and costs nothing else.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row as _, Sqlite, SqlitePool, TypeInfo as _, ValueRef as _};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::links;
+use crate::app::AppState;
+use crate::cache::{
+    self, Accepts, Answer, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
+};
+use crate::compat::datetime;
+use crate::settings::CacheSettings;
+
+/// The newest plays, ready to send. They come from the database, so a change of the Plex server
+/// does not outdate them.
+pub(super) static WATCH_HISTORY: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEntry::new(
+    "watch_history",
+    Policy {
+        ttl: Duration::from_secs(300),
+        max_stale: Duration::from_secs(3600),
+        max_wait: Duration::from_secs(2),
+    },
+));
+
+/// The newest 500 (contract 01, section 15). The index on `viewed_at` gives them in this order.
+const NEWEST: &str = "SELECT * FROM watch_history ORDER BY viewed_at DESC, id DESC LIMIT 500";
+
+/// One play.
+#[derive(Debug, Serialize, ToSchema)]
+struct Play {
+    /// Plex's number of the account, as text.
+    user_id: Option<String>,
+    /// The user's name where it is known. Legacy: 3.3.0 puts it into this field.
+    email: Option<String>,
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    /// The show.
+    grandparent_title: Option<String>,
+    /// Number of the season.
+    parent_index: Option<i64>,
+    /// Number of the episode.
+    index: Option<i64>,
+    /// Local time without a zone.
+    viewed_at: String,
+    /// Seconds.
+    duration: i64,
+    /// Seconds.
+    view_offset: Option<i64>,
+    /// Percent.
+    progress: f64,
+    view_count: Option<i64>,
+    rating: Option<f64>,
+    year: Option<i64>,
+    /// A path of our image proxy, ready to be the source of an image.
+    thumb: Option<String>,
+    content_rating: Option<String>,
+    studio: Option<String>,
+    summary: Option<String>,
+    genres: Vec<String>,
+}
+
+/// The newest 500 plays, newest first.
+#[utoipa::path(get, path = "/api/plex/watch-history", tag = "plex",
+    responses((status = 200, body = Vec<Play>)))]
+async fn get_watch_history(app: AppState, headers: HeaderMap) -> Response {
+    match cache::read(&WATCH_HISTORY, || source(&app)).await {
+        Ok(cached) => Answer::respond(&cached, &Accepts::of(&headers)),
+        // The frontend's page is blank for anything but an array (contract 08, item 124).
+        Err(_logged) => Json([(); 0]).into_response(),
+    }
+}
+
+/// Reads the plays anew, for the warmer and for operators.
+pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
+    cache::refresh(&WATCH_HISTORY, || source(&app)).await
+}
+
+/// The times that govern the cache.
+pub(super) fn policy(settings: &CacheSettings) -> Policy {
+    Policy {
+        ttl: settings.watch_history_ttl,
+        max_stale: settings.max_stale,
+        max_wait: settings.max_wait,
+    }
+}
+
+fn source(
+    app: &AppState,
+) -> (
+    Origin,
+    impl Future<Output = Result<Fetched<Answer>, FetchError>> + Send + use<>,
+) {
+    let app = app.clone();
+    (Origin::LOCAL, async move {
+        fetch(app.store.reader()).await.map_err(|error| {
+            tracing::error!("Error fetching watch history from database: {error}");
+            FetchError::new("The database can't be read")
+        })
+    })
+}
+
+async fn fetch(database: &SqlitePool) -> anyhow::Result<Fetched<Answer>> {
+    let rows = sqlx::query(NEWEST).fetch_all(database).await?;
+    let plays: Vec<Play> = rows.iter().map(Play::from_row).collect();
+    Ok(Fetched::Whole(Answer::array(&plays)?))
+}
+
+impl Play {
+    fn from_row(row: &SqliteRow) -> Self {
+        let viewed_at = text(row, "viewed_at").unwrap_or_default();
+        Self {
+            user_id: text(row, "user_id"),
+            email: filled(row, "username").or_else(|| text(row, "email")),
+            kind: text(row, "type").unwrap_or_default(),
+            title: text(row, "title").unwrap_or_default(),
+            grandparent_title: text(row, "grandparent_title"),
+            parent_index: whole(row, "parent_index"),
+            index: whole(row, "index"),
+            // What can't be read as a time is shown as it stands: it hides nothing else.
+            viewed_at: datetime::from_sql(&viewed_at).map_or(viewed_at, datetime::iso),
+            duration: whole(row, "duration").unwrap_or_default(),
+            view_offset: whole(row, "view_offset"),
+            progress: two_decimals(number(row, "progress").unwrap_or_default()),
+            view_count: whole(row, "view_count"),
+            rating: number(row, "rating"),
+            year: whole(row, "year"),
+            thumb: filled(row, "thumb").and_then(|thumb| links::proxied(&thumb)),
+            content_rating: text(row, "content_rating"),
+            studio: text(row, "studio"),
+            summary: text(row, "summary"),
+            genres: genres(&text(row, "genres").unwrap_or_default()),
+        }
+    }
+}
+
+/// A column whatever its declared type; `None` for NULL and what can't be read as a `T`.
+fn column<'r, T: Decode<'r, Sqlite>>(row: &'r SqliteRow, name: &str) -> Option<T> {
+    row.try_get_unchecked::<Option<T>, _>(name).ok().flatten()
+}
+
+fn text(row: &SqliteRow, name: &str) -> Option<String> {
+    column(row, name)
+}
+
+fn filled(row: &SqliteRow, name: &str) -> Option<String> {
+    text(row, name).filter(|text| !text.is_empty())
+}
+
+/// SQLite keeps any type in any column: text in a column of numbers is none.
+fn is_number(row: &SqliteRow, name: &str) -> bool {
+    row.try_get_raw(name)
+        .is_ok_and(|value| matches!(value.type_info().name(), "INTEGER" | "REAL"))
+}
+
+fn whole(row: &SqliteRow, name: &str) -> Option<i64> {
+    is_number(row, name).then(|| column(row, name)).flatten()
+}
+
+fn number(row: &SqliteRow, name: &str) -> Option<f64> {
+    let number = is_number(row, name).then(|| column(row, name)).flatten();
+    number.filter(|number: &f64| number.is_finite())
+}
+
+/// As Python's `round`: formatting rounds the exact binary value.
+fn two_decimals(number: f64) -> f64 {
+    format!("{number:.2}").parse().unwrap_or_default()
+}
+
+/// Names may hold commas themselves, which nothing can mend; the blanks that this leaves go.
+fn genres(joined: &str) -> Vec<String> {
+    let names = joined.split(',').map(str::trim);
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The routes of this file.
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(get_watch_history))
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "rounded values are compared to the digit")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn genres_lose_the_blanks_around_them() {
+        assert_eq!(genres("Comedy, Dark,Drama"), ["Comedy", "Dark", "Drama"]);
+        assert!(genres("").is_empty());
+        assert!(genres(" ,").is_empty());
+    }
+
+    #[test]
+    fn progress_is_rounded_as_in_python() {
+        assert_eq!(two_decimals(33.333_333), 33.33);
+        assert_eq!(two_decimals(0.125), 0.12);
+        assert_eq!(two_decimals(2.675), 2.67);
+        assert_eq!(two_decimals(-0.004), 0.0);
+    }
+}
