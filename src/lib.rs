@@ -1,7 +1,7 @@
 //! Komandorr's backend: a self-hosted dashboard for people who run a Plex server.
 //!
 //! One axum binary. `docs/architecture.md` is the map of this crate; imports point one way:
-//! `main → web → features (plex) → cache, settings`.
+//! `main → web → features (plex, monitor) → cache, settings`.
 
 pub mod app;
 pub mod cache;
@@ -12,6 +12,7 @@ pub mod demo;
 pub mod healthcheck;
 pub mod instance;
 pub mod logging;
+pub mod monitor;
 pub mod plex;
 pub mod settings;
 pub mod store;
@@ -75,6 +76,7 @@ pub async fn run(
     plex::configure_caches(&now.cache);
     let plex = plex::PlexClient::new(now.plex_client).context("can't set up TLS")?;
     let store = Store::open(&now.data_dir).await?;
+    plex::load_peak(&store).await?;
     let app = AppState::new(App {
         settings,
         plex,
@@ -83,6 +85,7 @@ pub async fn run(
 
     let tasks = Tasks::new(shutdown.child_token());
     follow_settings(&app, &tasks, Arc::new(log));
+    plex::start_refresher(&app, &tasks);
 
     instance.listens_on(address)?;
     announce(address)?;

@@ -38,7 +38,7 @@ pub use accepts::Accepts;
 pub use answer::Answer;
 pub use cached::{Cached, Freshness, Stored};
 pub use entry::{CacheEntry, Policy};
-pub use flight::{read, refresh};
+pub use flight::{read, recent, refresh};
 pub use stats::Stats;
 
 /// Where a value comes from: rises with every change of the Plex server (URL or token), so that
@@ -131,6 +131,8 @@ pub trait CacheAdmin: Sync {
     fn forgive(&self);
     /// Forgets what belongs to an older origin than this.
     fn adopt(&self, origin: Origin);
+    /// When somebody read it last.
+    fn last_read(&self) -> Option<Instant>;
     /// In how long the warmer should refresh the value: at 80 % of its TTL. None if there is none,
     /// nobody has read it for `idle`, or a refresh would do no good now.
     fn due_in(&self, idle: Option<Duration>) -> Option<Duration>;
@@ -166,6 +168,10 @@ impl<T: Portable + Send + Sync> CacheAdmin for Mutex<CacheEntry<T>> {
 
     fn adopt(&self, origin: Origin) {
         lock(self).adopt(origin);
+    }
+
+    fn last_read(&self) -> Option<Instant> {
+        lock(self).last_read()
     }
 
     fn due_in(&self, idle: Option<Duration>) -> Option<Duration> {

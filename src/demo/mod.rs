@@ -1,4 +1,4 @@
-//! A simulated Plex Media Server inside the process.
+//! A simulated Plex Media Server inside the process, with the part of plex.tv that goes with it.
 //!
 //! `komandorr demo` shows the product against it, and the black-box tests use it as their double.
 //! It speaks Plex's JSON over real connections and knows nothing of Komandorr. Titles, people and
@@ -18,6 +18,7 @@ mod pages;
 mod people;
 mod picture;
 mod plex;
+mod plex_tv;
 mod sessions;
 mod stage;
 #[cfg(test)]
@@ -94,7 +95,7 @@ impl Simulator {
         Ok(Self { plex, door })
     }
 
-    /// `http://127.0.0.1:PORT`; stays the same after [`Self::refuse`] and [`Self::accept`].
+    /// `http://127.0.0.1:PORT`, for the server and for its plex.tv; stays the same after [`Self::refuse`] and [`Self::accept`].
     pub fn url(&self) -> String {
         format!("http://{}", self.door.address())
     }
@@ -155,6 +156,11 @@ impl Simulator {
     /// Listens on the same port again; fails when it cannot be had within two seconds.
     pub async fn accept(&self) -> std::io::Result<()> {
         self.door.accept().await
+    }
+
+    /// Adds a film, show or artist to the section with this key, whose `contentChangedAt` moves.
+    pub fn change_library(&self, section: u64) {
+        self.plex.change(section);
     }
 
     /// Switches to [`Scene::Fixed`] with this many sessions.

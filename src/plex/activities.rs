@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::NOT_CONFIGURED;
 use super::error::PlexError;
 use super::server::PlexServer;
 use super::wire::{self, RawItem};
@@ -34,9 +35,6 @@ pub(super) static ACTIVITIES: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEntry:
         max_wait: Duration::from_secs(2),
     },
 ));
-
-/// What the frontend matches on to show its "not configured" banner (contract 09, section 6).
-const NOT_CONFIGURED: &str = "Plex not configured";
 
 /// The answer to activities and downloads.
 #[derive(Serialize, ToSchema)]

@@ -6,11 +6,17 @@ use axum::Json;
 use chrono::Utc;
 use serde::Serialize;
 use serde_json::Number;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::activities::ACTIVITIES;
+use super::libraries::{self, LIBRARIES};
+use super::recent_media::{self, RECENT_MEDIA};
+use super::stats::{self, STATS, STATS_LIVE};
+use super::users::{self, USERS_COUNT};
+use super::{counts, dashboard};
 use crate::app::AppState;
 use crate::cache::{CacheAdmin, Origin, Policy, Stats};
 use crate::compat::datetime;
@@ -28,7 +34,16 @@ const REDIS_KEYS: [&str; 6] = [
 ];
 
 /// Every cache there is. What holds for all caches goes through here.
-static CACHES: [&dyn CacheAdmin; 1] = [&ACTIVITIES];
+static CACHES: [&dyn CacheAdmin; 7] = [
+    &ACTIVITIES,
+    &STATS,
+    &STATS_LIVE,
+    &RECENT_MEDIA,
+    &LIBRARIES,
+    // Not listed in cache/stats.
+    &USERS_COUNT,
+    &counts::USERS,
+];
 
 /// The answer to cache/stats.
 #[derive(Serialize, ToSchema)]
@@ -99,7 +114,7 @@ struct Cleared {
 /// Hits, misses and age of every cache.
 #[utoipa::path(get, path = "/api/plex/cache/stats", tag = "cache",
     responses((status = 200, body = CacheStats)))]
-async fn stats(app: AppState) -> Json<CacheStats> {
+async fn cache_stats(app: AppState) -> Json<CacheStats> {
     let settings = app.settings.current();
     let origin = Origin(settings.plex_revision);
     let activities = entry(&ACTIVITIES.stats(origin));
@@ -118,8 +133,8 @@ async fn stats(app: AppState) -> Json<CacheStats> {
             )),
             BackgroundStats {
                 name: "background_stats",
-                enabled: false,
-                last_update: None,
+                enabled: dashboard::enabled(),
+                last_update: dashboard::last_update().map(datetime::iso_with_offset),
                 update_interval: number(settings.cache.stats_refresh_interval),
             },
         ),
@@ -131,10 +146,12 @@ async fn stats(app: AppState) -> Json<CacheStats> {
 /// Empties all caches and sets their counters to zero.
 #[utoipa::path(post, path = "/api/plex/cache/clear", tag = "cache",
     responses((status = 200, body = Cleared)))]
-async fn clear() -> Json<Cleared> {
+async fn clear(app: AppState) -> Json<Cleared> {
     for cache in CACHES {
         cache.clear();
     }
+    counts::forget();
+    dashboard::refresh_now(&app);
     tracing::info!("All caches cleared");
     Json(Cleared {
         success: true,
@@ -189,6 +206,16 @@ pub fn configure_caches(settings: &CacheSettings) {
         max_stale: settings.live_max_stale(),
         max_wait: settings.max_wait,
     });
+    STATS.configure(stats::policy(settings));
+    STATS_LIVE.configure(stats::live_policy(settings));
+    RECENT_MEDIA.configure(recent_media::policy(settings));
+    LIBRARIES.configure(libraries::policy(settings));
+    USERS_COUNT.configure(users::policy(settings));
+}
+
+/// When somebody read any of the caches last.
+pub(super) fn last_read() -> Option<Instant> {
+    CACHES.iter().filter_map(|cache| cache.last_read()).max()
 }
 
 /// Drops what the caches hold of an earlier Plex server. Readers can't get it anyway; this frees
@@ -209,7 +236,7 @@ pub(super) fn forgive_failures() {
 /// The routes of this file.
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(stats))
+        .routes(routes!(cache_stats))
         .routes(routes!(clear))
 }
 
