@@ -78,6 +78,7 @@ pub async fn run(
     let plex = plex::PlexClient::new(now.plex_client).context("can't set up TLS")?;
     let store = Store::open(&now.data_dir).await?;
     plex::adopt_old_config(&settings, &store).await;
+    plex::load_peak(&store).await?;
     let app = AppState::new(App {
         settings,
         plex,
@@ -91,6 +92,7 @@ pub async fn run(
     plex::start_keeping_answers(&app, &tasks);
     account_traffic(&app, &tasks);
     plex::start_history_sync(&app, &tasks);
+    plex::start_refresher(&app, &tasks);
 
     instance.listens_on(address)?;
     announce(address)?;

@@ -24,12 +24,39 @@ impl Tasks {
         }
     }
 
-    /// Runs `step` every `period`, first after one period. A step that fails or panics is logged
+    /// Runs `step` every `period`, first after one period. [`Self::every_from_now`] is the other
+    /// way. A step that fails or panics is logged
     /// and the loop goes on; one that takes longer than the period delays the next, so that two
     /// never run at once.
     pub fn every<F, E>(
         &self,
         name: &'static str,
+        period: Duration,
+        step: impl FnMut() -> F + Send + 'static,
+    ) where
+        F: Future<Output = Result<(), E>> + Send,
+        E: std::fmt::Display,
+    {
+        self.repeat(name, Instant::now() + period, period, step);
+    }
+
+    /// As [`Self::every`], but the first step is taken at once.
+    pub fn every_from_now<F, E>(
+        &self,
+        name: &'static str,
+        period: Duration,
+        step: impl FnMut() -> F + Send + 'static,
+    ) where
+        F: Future<Output = Result<(), E>> + Send,
+        E: std::fmt::Display,
+    {
+        self.repeat(name, Instant::now(), period, step);
+    }
+
+    fn repeat<F, E>(
+        &self,
+        name: &'static str,
+        first: Instant,
         period: Duration,
         mut step: impl FnMut() -> F + Send + 'static,
     ) where
@@ -38,7 +65,7 @@ impl Tasks {
     {
         let stopped = self.stop.clone();
         self.tracker.spawn(async move {
-            let mut ticks = interval_at(Instant::now() + period, period);
+            let mut ticks = interval_at(first, period);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
@@ -136,5 +163,20 @@ mod tests {
         tasks.stop(Duration::from_secs(1)).await;
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(steps.load(Ordering::Relaxed), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_may_begin_at_once() {
+        let tasks = Tasks::new(CancellationToken::new());
+        let steps = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&steps);
+        tasks.every_from_now("test", Duration::from_secs(60), move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { Ok::<(), &str>(()) }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(steps.load(Ordering::Relaxed), 1);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(steps.load(Ordering::Relaxed), 2);
     }
 }

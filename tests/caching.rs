@@ -206,7 +206,7 @@ async fn counters_are_those_of_readers() {
     assert_eq!(stats["caches"][1]["name"], "watch_history");
     assert_eq!(stats["caches"][1]["ttl_seconds"].to_string(), "300");
     let background = json!({"name": "background_stats", "enabled": false, "last_update": null,
-                            "update_interval": 60});
+                            "update_interval": 0});
     assert_eq!(stats["caches"][2], background);
     let redis = json!({"type": "memory", "enabled": false, "connected": false, "total_keys": 1});
     assert_eq!(stats["redis"], redis);

@@ -35,7 +35,7 @@ async fn a_value_that_does_not_parse_is_one_clear_line_and_exit_code_2() {
             "seconds, 0 or more (fractions allowed)",
         ),
         (
-            "STATS_REFRESH_INTERVAL",
+            "HISTORY_SYNC_INTERVAL",
             "0",
             "seconds, more than 0 (fractions allowed)",
         ),

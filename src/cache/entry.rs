@@ -217,9 +217,14 @@ impl<T> CacheEntry<T> {
         Some(due.saturating_sub(newest.age(now)))
     }
 
-    /// How long ago the last reader came.
-    pub(super) fn unread_for(&self, now: Instant) -> Option<Duration> {
-        Some(now.saturating_duration_since(self.last_read?))
+    /// The fresh value of `origin`, if there is one. Who looks in this way is no reader.
+    pub(super) fn peek(&self, origin: Origin, now: Instant) -> Option<Cached<T>> {
+        (origin == self.origin).then(|| self.fresh(now)).flatten()
+    }
+
+    /// When somebody read this entry last.
+    pub(super) const fn last_read(&self) -> Option<Instant> {
+        self.last_read
     }
 
     /// Ends the spacing of retries; a stale value stays available.

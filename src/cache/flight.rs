@@ -92,6 +92,40 @@ where
     T: Send + Sync + 'static,
     F: Future<Output = Result<Fetched<T>, FetchError>> + Send + 'static,
 {
+    renew(cache, source).await.map(drop)
+}
+
+/// A value that is fresh and not older than `oldest`, fetched if need be. For what is made from
+/// other cached values: it counts as no reader, and an older value is no substitute, because
+/// what is made from it would pass for new.
+///
+/// # Errors
+/// The failure of the fetch; the value there was stays.
+pub async fn recent<T, F>(
+    cache: &'static Mutex<CacheEntry<T>>,
+    oldest: Duration,
+    source: impl Fn() -> (Origin, F),
+) -> Result<Cached<T>, SharedError>
+where
+    T: Send + Sync + 'static,
+    F: Future<Output = Result<Fetched<T>, FetchError>> + Send + 'static,
+{
+    let (origin, _) = source();
+    let known = lock(cache).peek(origin, Instant::now());
+    match known.filter(|known| known.age <= oldest) {
+        Some(known) => Ok(known),
+        None => renew(cache, source).await,
+    }
+}
+
+async fn renew<T, F>(
+    cache: &'static Mutex<CacheEntry<T>>,
+    source: impl Fn() -> (Origin, F),
+) -> Result<Cached<T>, SharedError>
+where
+    T: Send + Sync + 'static,
+    F: Future<Output = Result<Fetched<T>, FetchError>> + Send + 'static,
+{
     loop {
         let (origin, fetch) = source();
         let begun = lock(cache).begin_refresh(origin, Instant::now());
@@ -102,7 +136,7 @@ where
             start(cache, launch, fetch);
         }
         match wait(done, None).await {
-            Waited::For(Outcome::Value(_)) => return Ok(()),
+            Waited::For(Outcome::Value(cached)) => return Ok(cached),
             Waited::For(Outcome::Failed(error)) => return Err(error),
             Waited::For(Outcome::Overtaken) | Waited::InVain => {}
         }

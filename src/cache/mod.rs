@@ -38,7 +38,7 @@ pub use accepts::Accepts;
 pub use answer::Answer;
 pub use cached::{Cached, Freshness, Stored};
 pub use entry::{CacheEntry, Policy};
-pub use flight::{offer, read, refresh};
+pub use flight::{offer, read, recent, refresh};
 pub use stats::Stats;
 
 /// Where a value comes from: rises with every change of the Plex server (URL or token), so that
@@ -133,11 +133,11 @@ pub trait CacheAdmin: Sync {
     fn forgive(&self);
     /// Forgets what belongs to an older origin than this.
     fn adopt(&self, origin: Origin);
+    /// When somebody read it last.
+    fn last_read(&self) -> Option<Instant>;
     /// In how long the warmer should refresh the value: at 80 % of its TTL. None if there is none,
     /// nobody has read it for `idle`, or a refresh would do no good now.
     fn due_in(&self, idle: Option<Duration>) -> Option<Duration>;
-    /// How long ago somebody read it; `None`: nobody ever did.
-    fn unread_for(&self) -> Option<Duration>;
     /// The last whole value of `origin` and its age, to be kept over a restart.
     fn export(&self, origin: Origin) -> Option<(Box<RawValue>, Duration)>;
     /// Puts in what [`Self::export`] gave in an earlier run, as a fall-back until the first fetch
@@ -176,12 +176,12 @@ impl<T: Portable + Send + Sync> CacheAdmin for Mutex<CacheEntry<T>> {
         lock(self).adopt(origin);
     }
 
-    fn due_in(&self, idle: Option<Duration>) -> Option<Duration> {
-        lock(self).due_in(idle, Instant::now())
+    fn last_read(&self) -> Option<Instant> {
+        lock(self).last_read()
     }
 
-    fn unread_for(&self) -> Option<Duration> {
-        lock(self).unread_for(Instant::now())
+    fn due_in(&self, idle: Option<Duration>) -> Option<Duration> {
+        lock(self).due_in(idle, Instant::now())
     }
 
     fn export(&self, origin: Origin) -> Option<(Box<RawValue>, Duration)> {

@@ -22,6 +22,11 @@ pub fn iso_utc(at: DateTime<Utc>) -> String {
     iso(at.naive_utc())
 }
 
+/// UTC with its offset, `2026-11-22T13:09:02.711620+00:00`: the dashboard's statistics.
+pub fn iso_with_offset(at: DateTime<Utc>) -> String {
+    format!("{}+00:00", iso_utc(at))
+}
+
 /// A column of the database: text with six digits of fraction and no zone (contract 06,
 /// section 2). Comparisons and unique keys are on this text, so its form matters.
 pub fn sql(naive: NaiveDateTime) -> String {

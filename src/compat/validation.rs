@@ -2,6 +2,8 @@
 //!
 //! The frontend joins the `msg` texts and shows them, so their wording is part of the contract.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -84,6 +86,25 @@ impl Fields {
         }
     }
 
+    /// An integer that must be there. As pydantic does, text and numbers that mean a whole number
+    /// are taken for one, and so are booleans; one beyond 64 bits is refused, because no column
+    /// holds it.
+    pub fn integer(&mut self, name: &'static str) -> i64 {
+        let Some(value) = self.object.get(name).cloned() else {
+            let input = Value::Object(self.object.clone());
+            self.report("missing", name, "Field required", input);
+            return 0;
+        };
+        match whole_number(&value) {
+            Ok(number) => number,
+            Err(refusal) => {
+                let (kind, msg) = refusal.item();
+                self.report(kind, name, msg, value);
+                0
+            }
+        }
+    }
+
     fn report(&mut self, kind: &'static str, name: &str, msg: &'static str, input: Value) {
         let loc = vec!["body".into(), name.into()];
         self.problems.push(Problem {
@@ -94,6 +115,79 @@ impl Fields {
             ctx: None,
         });
     }
+}
+
+/// Why a value is no integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotAnInteger {
+    Type,
+    Text,
+    Fraction,
+    Size,
+}
+
+impl NotAnInteger {
+    /// Pydantic's name and text for it.
+    const fn item(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Type => ("int_type", "Input should be a valid integer"),
+            Self::Text => (
+                "int_parsing",
+                "Input should be a valid integer, unable to parse string as an integer",
+            ),
+            Self::Fraction => (
+                "int_from_float",
+                "Input should be a valid integer, got a number with a fractional part",
+            ),
+            Self::Size => (
+                "int_parsing_size",
+                "Unable to parse input string as an integer, exceeded maximum size",
+            ),
+        }
+    }
+}
+
+fn whole_number(value: &Value) -> Result<i64, NotAnInteger> {
+    match value {
+        Value::Bool(flag) => Ok(i64::from(*flag)),
+        Value::String(text) => from_text(text.trim()),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Ok(whole),
+            (None, Some(number)) => from_float(number),
+            (None, None) => Err(NotAnInteger::Size),
+        },
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(NotAnInteger::Type),
+    }
+}
+
+/// `12`, `-3`, and `3.000`.
+fn from_text(text: &str) -> Result<i64, NotAnInteger> {
+    let whole = match text.split_once('.') {
+        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0') => {
+            whole
+        }
+        Some(_) => return Err(NotAnInteger::Text),
+        None => text,
+    };
+    whole
+        .parse()
+        .map_err(|error: ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => NotAnInteger::Size,
+            _ => NotAnInteger::Text,
+        })
+}
+
+fn from_float(number: f64) -> Result<i64, NotAnInteger> {
+    /// 2^63: the first that does not fit.
+    const BOUND: f64 = 9_223_372_036_854_775_808.0;
+    if number.fract() != 0.0 {
+        return Err(NotAnInteger::Fraction);
+    }
+    if !(-BOUND..BOUND).contains(&number) {
+        return Err(NotAnInteger::Size);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "whole and within bounds")]
+    Ok(number as i64)
 }
 
 /// Extracts a JSON body. As in 3.3.0 the media type must say JSON; a body without one, or with
@@ -242,6 +336,38 @@ mod tests {
             json!([{"type":"string_type","loc":["body","url"],
                     "msg":"Input should be a valid string","input":1}])
         );
+    }
+
+    #[test]
+    fn integers_are_taken_in_every_spelling_that_pydantic_takes() {
+        for (value, number) in [
+            (json!(4), 4),
+            (json!(-4), -4),
+            (json!("4"), 4),
+            (json!(" 5 "), 5),
+            (json!("3.0"), 3),
+            (json!(3.0), 3),
+            (json!(1e3), 1000),
+            (json!(true), 1),
+            (json!(i64::MAX), i64::MAX),
+        ] {
+            assert_eq!(whole_number(&value), Ok(number), "{value}");
+        }
+        for (value, refusal) in [
+            (json!(null), NotAnInteger::Type),
+            (json!([1]), NotAnInteger::Type),
+            (json!({}), NotAnInteger::Type),
+            (json!("four"), NotAnInteger::Text),
+            (json!(""), NotAnInteger::Text),
+            (json!("3.5"), NotAnInteger::Text),
+            (json!("3."), NotAnInteger::Text),
+            (json!(3.5), NotAnInteger::Fraction),
+            (json!(u64::MAX), NotAnInteger::Size),
+            (json!(1e300), NotAnInteger::Size),
+            (json!("99999999999999999999"), NotAnInteger::Size),
+        ] {
+            assert_eq!(whole_number(&value), Err(refusal), "{value}");
+        }
     }
 
     #[test]

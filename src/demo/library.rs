@@ -111,11 +111,14 @@ pub(super) struct Item {
 }
 
 /// Everything the server has, parents before their children.
+#[derive(Clone)]
 pub(super) struct Library {
     pub(super) seed: u64,
     /// When the simulated server came to life, in epoch seconds; all dates lie before it.
     pub(super) born_at: i64,
     items: Vec<Item>,
+    /// The sections that something was added to, in order.
+    grown: Vec<u64>,
 }
 
 impl Library {
@@ -124,17 +127,41 @@ impl Library {
             seed,
             born_at,
             items: Vec::new(),
+            grown: Vec::new(),
         };
         for section in &SECTIONS {
             for position in 0..section.items {
-                match section.kind {
-                    Kind::Movie => library.add_film(section, position),
-                    Kind::Show => library.add_show(section, position),
-                    _ => library.add_artist(section, position),
-                }
+                library.add_to(section, position);
             }
         }
         library
+    }
+
+    /// Adds a film, a show or an artist that came in at `now`; nothing to a section that there
+    /// is not.
+    pub(super) fn grow(&mut self, section: u64, now: i64) {
+        let Some(section) = find_section(section) else {
+            return;
+        };
+        let first = self.items.len();
+        self.add_to(section, section.items + self.changes(section.key));
+        self.grown.push(section.key);
+        for item in &mut self.items[first..] {
+            item.added_at = now;
+        }
+    }
+
+    /// How often something was added to a section.
+    pub(super) fn changes(&self, section: u64) -> u64 {
+        self.grown.iter().filter(|grown| **grown == section).count() as u64
+    }
+
+    fn add_to(&mut self, section: &Section, position: u64) {
+        match section.kind {
+            Kind::Movie => self.add_film(section, position),
+            Kind::Show => self.add_show(section, position),
+            _ => self.add_artist(section, position),
+        }
     }
 
     pub(super) fn find(&self, id: u64) -> Option<&Item> {

@@ -1,4 +1,4 @@
-//! A simulated Plex Media Server inside the process.
+//! A simulated Plex Media Server inside the process, with the part of plex.tv that goes with it.
 //!
 //! `komandorr demo` shows the product against it, and the black-box tests use it as their double.
 //! It speaks Plex's JSON over real connections and knows nothing of Komandorr. Titles, people and
@@ -18,6 +18,7 @@ mod pages;
 mod people;
 mod picture;
 mod plex;
+mod plex_tv;
 mod sessions;
 mod stage;
 #[cfg(test)]
@@ -94,7 +95,7 @@ impl Simulator {
         Ok(Self { plex, door })
     }
 
-    /// `http://127.0.0.1:PORT`; stays the same after [`Self::refuse`] and [`Self::accept`].
+    /// `http://127.0.0.1:PORT`, for the server and for its plex.tv; stays the same after [`Self::refuse`] and [`Self::accept`].
     pub fn url(&self) -> String {
         format!("http://{}", self.door.address())
     }
@@ -159,7 +160,12 @@ impl Simulator {
 
     /// Adds plays to the history, newer than all before.
     pub fn add_plays(&self, count: usize) {
-        locked(&self.plex.history).add(&self.plex.library, count);
+        locked(&self.plex.history).add(&self.plex.library(), count);
+    }
+
+    /// Adds a film, show or artist to the section with this key, whose `contentChangedAt` moves.
+    pub fn change_library(&self, section: u64) {
+        self.plex.change(section);
     }
 
     /// Switches to [`Scene::Fixed`] with this many sessions.

@@ -12,8 +12,9 @@ use super::people::{Device, PEOPLE, PLAYERS, Person, SCREENS};
 use super::sessions::{Playing, Programme};
 use super::words;
 
-/// The entry for one session; `now` is the epoch time of the answer.
-pub(super) fn session(library: &Library, playing: &Playing, now: Duration) -> Value {
+/// The entry for one session; `now` is the epoch time of the answer, `plex_tv` the address below
+/// which pictures of accounts are.
+pub(super) fn session(library: &Library, playing: &Playing, now: Duration, plex_tv: &str) -> Value {
     let person = &PEOPLE[playing.person];
     let (mut fields, encoding, is_music) = match playing.programme {
         Programme::Item(id) => {
@@ -41,7 +42,11 @@ pub(super) fn session(library: &Library, playing: &Playing, now: Duration) -> Va
     fields.put("viewOffset", playing.offset_ms);
     fields.put(
         "User",
-        json!({ "id": person.id.to_string(), "thumb": person.thumb(), "title": person.name }),
+        json!({
+            "id": person.id.to_string(),
+            "thumb": format!("{plex_tv}{}", person.thumb()),
+            "title": person.name,
+        }),
     );
     fields.put("Player", player(playing, person, device));
     let sent = encoding.sent(playing.way);
@@ -203,7 +208,7 @@ mod tests {
         let sessions = fixed(&library, 10, Duration::ZERO);
         sessions
             .iter()
-            .map(|playing| session(&library, playing, NOW))
+            .map(|playing| session(&library, playing, NOW, "http://plex.tv"))
             .collect()
     }
 
@@ -214,7 +219,11 @@ mod tests {
             let sessions = fixed(&library, 10, Duration::ZERO);
             let bytes: usize = sessions
                 .iter()
-                .map(|playing| session(&library, playing, NOW).to_string().len())
+                .map(|playing| {
+                    session(&library, playing, NOW, "http://plex.tv")
+                        .to_string()
+                        .len()
+                })
                 .sum();
             assert!(
                 (30_000..40_000).contains(&bytes),

@@ -39,8 +39,7 @@ pub(super) const PEOPLE: [Person; 18] = [
 ];
 
 impl Person {
-    /// Path of the account's picture. Real servers send an address on plex.tv; asking there for
-    /// invented people would be rude and fail offline, so the simulator serves it itself.
+    /// Path of the account's picture on the simulated plex.tv.
     pub(super) fn thumb(&self) -> String {
         let mut dice = Dice::new(self.id, &[0x7468]);
         format!(

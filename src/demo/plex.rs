@@ -25,6 +25,7 @@ use super::metadata::{Detail, library_item};
 use super::pages::{Ask, error_page, media_container};
 use super::people::accounts;
 use super::picture::{self, Size};
+use super::plex_tv::{self, PlexTv};
 use super::{Options, Scene, locked, now_playing, sessions};
 
 const TOKEN: &str = "X-Plex-Token";
@@ -36,12 +37,13 @@ pub(super) struct Plex {
     pub(super) scene: Mutex<Scene>,
     pub(super) calls: Calls,
     pub(super) faults: Faults,
-    pub(super) library: Library,
+    /// Replaced as a whole by [`Plex::change`]; whoever holds the former one may go on with it.
+    library: Mutex<Arc<Library>>,
     pub(super) history: Mutex<History>,
     started: Instant,
 }
 
-type Shared = State<Arc<Plex>>;
+pub(super) type Shared = State<Arc<Plex>>;
 
 impl Plex {
     pub(super) fn new(options: Options) -> Self {
@@ -51,10 +53,22 @@ impl Plex {
             calls: Calls::default(),
             faults: Faults::default(),
             history: Mutex::new(History::new(&library, options.history_plays)),
-            library,
+            library: Mutex::new(Arc::new(library)),
             started: Instant::now(),
             options,
         }
+    }
+
+    pub(super) fn library(&self) -> Arc<Library> {
+        Arc::clone(&locked(&self.library))
+    }
+
+    /// Adds something to a section, as a scan that has found a new folder.
+    pub(super) fn change(&self, section: u64) {
+        let mut library = locked(&self.library);
+        let mut changed = Library::clone(&library);
+        changed.grow(section, chrono::Utc::now().timestamp());
+        *library = Arc::new(changed);
     }
 
     /// The clock of things that stand still in a fixed scene.
@@ -62,7 +76,7 @@ impl Plex {
         matches!(*locked(&self.scene), Scene::Living).then(|| self.started.elapsed())
     }
 
-    fn machine_identifier(&self) -> String {
+    pub(super) fn machine_identifier(&self) -> String {
         Dice::new(self.options.seed, &[60]).hex(40)
     }
 
@@ -93,7 +107,7 @@ pub(super) fn router(plex: Arc<Plex>) -> Router {
         .route("/library/metadata/{id}/{kind}", get(item_picture))
         .route("/library/metadata/{id}/{kind}/{time}", get(item_picture_at))
         .route("/photo/:/transcode", get(transcoded_picture))
-        .route("/users/{hash}/avatar", get(avatar))
+        .merge(plex_tv::router())
         .fallback(async || error_page(404))
         .method_not_allowed_fallback(async || error_page(405))
         .layer(middleware::from_fn_with_state(Arc::clone(&plex), gate))
@@ -110,6 +124,7 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
         .get(TOKEN)
         .and_then(|value| value.to_str().ok());
     let allowed = path == "/identity"
+        || plex_tv::is_public(&path)
         || in_header.is_some_and(|token| plex.is_token(token))
         || in_query.is_some_and(|token| plex.is_token(&token));
     let real = async {
@@ -169,7 +184,7 @@ async fn root(State(plex): Shared) -> Response<Body> {
         "streamingBrainABRVersion": 3,
         "transcoderActiveVideoSessions": 0,
         "transcoderVideo": true,
-        "updatedAt": plex.library.born_at,
+        "updatedAt": plex.library().born_at,
         "version": VERSION,
         "Directory": directories,
     }))
@@ -191,33 +206,35 @@ async fn list_accounts(ask: Ask) -> Response<Body> {
 }
 
 async fn list_activities(State(plex): Shared, ask: Ask) -> Response<Body> {
-    let list = activities(&plex.library, plex.motion());
+    let list = activities(&plex.library(), plex.motion());
     ask.answer(json!({}), "Activity", &list, Value::clone)
 }
 
-async fn list_sessions(State(plex): Shared, ask: Ask) -> Response<Body> {
+async fn list_sessions(State(plex): Shared, PlexTv(plex_tv): PlexTv, ask: Ask) -> Response<Body> {
+    let library = &plex.library();
     let elapsed = plex.started.elapsed();
     let scene = locked(&plex.scene).clone();
     let playing = match scene {
-        Scene::Living => sessions::living(&plex.library, elapsed),
-        Scene::Fixed { sessions } => sessions::fixed(&plex.library, sessions, elapsed),
+        Scene::Living => sessions::living(library, elapsed),
+        Scene::Fixed { sessions } => sessions::fixed(library, sessions, elapsed),
     };
-    let now = Duration::from_secs(u64::try_from(plex.library.born_at).unwrap_or(0)) + elapsed;
+    let now = Duration::from_secs(u64::try_from(library.born_at).unwrap_or(0)) + elapsed;
     ask.answer(json!({}), "Metadata", &playing, |one| {
-        now_playing::session(&plex.library, one, now)
+        now_playing::session(library, one, now, &plex_tv)
     })
 }
 
 async fn list_history(State(plex): Shared, ask: Ask) -> Response<Body> {
-    let (total, list) = locked(&plex.history).page(&plex.library, &ask);
+    let (total, list) = locked(&plex.history).page(&plex.library(), &ask);
     ask.answer_page(json!({}), "Metadata", total, list)
 }
 
 async fn list_sections(State(plex): Shared, ask: Ask) -> Response<Body> {
     let scanned = scanned_section(plex.motion()).map(|section| section.key);
     let attributes = json!({ "allowSync": false, "title1": "Plex Library" });
+    let library = &plex.library();
     ask.answer(attributes, "Directory", &SECTIONS, |section| {
-        directory(&plex.library, section, scanned == Some(section.key))
+        directory(library, section, scanned == Some(section.key))
     })
 }
 
@@ -250,7 +267,7 @@ fn directory(library: &Library, section: &Section, refreshing: bool) -> Value {
         "content": true,
         "directory": true,
         // Not a date: a counter that grows with every change.
-        "contentChangedAt": dice.between(1_000_000, 9_000_000),
+        "contentChangedAt": dice.between(1_000_000, 9_000_000) + library.changes(section.key),
         "hidden": 0,
         "Location": [{ "id": section.key, "path": section.path }],
     })
@@ -264,7 +281,7 @@ async fn list_section(
     let Some(section) = find_section(key) else {
         return error_page(404);
     };
-    let library = &plex.library;
+    let library = &plex.library();
     let wanted = ask.number::<u64>("type").unwrap_or(section.kind.number());
     let items: Vec<&Item> = match list.as_str() {
         "all" => library.of_number(wanted, key),
@@ -290,23 +307,25 @@ async fn list_section(
 }
 
 async fn find_metadata(State(plex): Shared, Path(ids): Path<String>, ask: Ask) -> Response<Body> {
+    let library = &plex.library();
     let ids = ids.split(',').filter_map(|id| id.parse().ok());
-    let items: Vec<&Item> = ids.filter_map(|id| plex.library.find(id)).collect();
+    let items: Vec<&Item> = ids.filter_map(|id| library.find(id)).collect();
     if items.is_empty() {
         return error_page(404);
     }
     ask.answer(json!({ "allowSync": true }), "Metadata", &items, |item| {
-        library_item(&plex.library, item, Detail::Full)
+        library_item(library, item, Detail::Full)
     })
 }
 
 async fn list_children(State(plex): Shared, Path(id): Path<u64>, ask: Ask) -> Response<Body> {
-    let Some(parent) = plex.library.find(id) else {
+    let library = &plex.library();
+    let Some(parent) = library.find(id) else {
         return error_page(404);
     };
     let attributes = json!({ "key": id.to_string(), "parentTitle": parent.title });
-    ask.answer(attributes, "Metadata", &plex.library.children(id), |item| {
-        library_item(&plex.library, item, Detail::List)
+    ask.answer(attributes, "Metadata", &library.children(id), |item| {
+        library_item(library, item, Detail::List)
     })
 }
 
@@ -314,7 +333,7 @@ async fn item_picture(
     State(plex): Shared,
     Path((id, kind)): Path<(u64, String)>,
 ) -> Response<Body> {
-    match picture_of(&plex.library, id, &kind) {
+    match picture_of(&plex.library(), id, &kind) {
         Some((number, size)) => drawn(number, size).await,
         None => error_page(404),
     }
@@ -334,13 +353,6 @@ async fn section_picture(Path((key, _time)): Path<(u64, String)>) -> Response<Bo
     }
 }
 
-async fn avatar(Path(hash): Path<String>) -> Response<Body> {
-    let number = hash
-        .bytes()
-        .fold(0_u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
-    drawn(number, Size::AVATAR).await
-}
-
 /// Only pictures of this server: a real one would fetch foreign addresses, the demo must not.
 async fn transcoded_picture(State(plex): Shared, ask: Ask) -> Response<Body> {
     let (Some(width), Some(height)) = (ask.number("width"), ask.number("height")) else {
@@ -352,7 +364,7 @@ async fn transcoded_picture(State(plex): Shared, ask: Ask) -> Response<Body> {
     let mut parts = path.unwrap_or_default().split(['/', '?']);
     let id = parts.next().and_then(|id| id.parse().ok());
     let kind = parts.next().unwrap_or_default();
-    match id.and_then(|id| picture_of(&plex.library, id, kind)) {
+    match id.and_then(|id| picture_of(&plex.library(), id, kind)) {
         Some((number, size)) => drawn(number, size.fit(width, height)).await,
         None => error_page(404),
     }
@@ -372,7 +384,7 @@ fn picture_of(library: &Library, id: u64, kind: &str) -> Option<(u64, Size)> {
 }
 
 /// Drawn on a blocking thread, so that a page full of posters does not delay other answers.
-async fn drawn(number: u64, size: Size) -> Response<Body> {
+pub(super) async fn drawn(number: u64, size: Size) -> Response<Body> {
     match tokio::task::spawn_blocking(move || picture::draw(number, size)).await {
         Ok(Ok(file)) => ([(header::CONTENT_TYPE, "image/png")], file).into_response(),
         _ => error_page(500),

@@ -50,13 +50,17 @@ impl Demo {
         let instance = Instance::claim(&directory)?;
         let plex = Simulator::start(Options::default()).await?;
         let host = env.get("HOST").unwrap_or("127.0.0.1").to_owned();
-        let env = env.with([("HOST", host.as_str()), ("LOG_ENABLE_FILE", "false")]);
+        let (url, token) = (plex.url(), plex.token().to_owned());
+        let env = env.with([
+            ("HOST", host.as_str()),
+            ("LOG_ENABLE_FILE", "false"),
+            ("PLEX_TV_URL", url.as_str()),
+        ]);
         let overrides = Overrides {
             data_dir: Some(directory),
             ..overrides
         };
         let settings = SettingsStore::open(env, overrides)?;
-        let (url, token) = (plex.url(), plex.token().to_owned());
         settings
             .save_section("plex", move |section| {
                 section.insert("server_url".to_owned(), url.into());
@@ -111,6 +115,10 @@ mod tests {
         let settings = demo.settings.current();
         let plex = settings.plex.as_ref().unwrap();
         assert_eq!(plex.base_url.host_str(), Some("127.0.0.1"));
+        assert_eq!(
+            settings.plex_tv_url, plex.base_url,
+            "never the real plex.tv"
+        );
         assert!(!settings.redis.enabled && !settings.log.enable_file);
         assert_eq!((settings.host.as_str(), settings.port), ("127.0.0.1", 0));
         let directory = settings.data_dir.clone();

@@ -16,8 +16,10 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::NOT_CONFIGURED;
 use super::error::PlexError;
 use super::freshness::FreshnessLog;
+use super::peak;
 use super::progress::percent;
 use super::sessions;
 use super::streams::{Streams, streams};
@@ -38,9 +40,6 @@ pub(super) static ACTIVITIES: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEntry:
         max_wait: Duration::from_secs(2),
     },
 ));
-
-/// What the frontend matches on to show its "not configured" banner (contract 09, section 6).
-const NOT_CONFIGURED: &str = "Plex not configured";
 
 /// The answer to activities and downloads.
 #[derive(Serialize, ToSchema)]
@@ -217,6 +216,7 @@ fn source(
         let (work, streams) = tokio::join!(server.activities(), streams);
         if let Ok(list) = &streams {
             sessions::feed(&app, &settings, list);
+            peak::observe(&app, list.len());
         }
         combine(work, streams, timestamp)
     })

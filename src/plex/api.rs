@@ -42,7 +42,7 @@ pub struct Account {
 }
 
 /// What of a library is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Content {
     /// The films of a film library, the shows of a show library.
     Titles,

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::caches::{self, CACHES};
-use super::kept;
+use super::{dashboard, kept};
 use crate::app::AppState;
 use crate::cache::{Origin, Stats};
 use crate::compat::datetime;
@@ -31,6 +31,8 @@ const REDIS_KEYS: [&str; 6] = [
 /// What 3.3.0 calls the periodic statistics, and their place in the list.
 const BACKGROUND_STATS: &str = "background_stats";
 const BACKGROUND_STATS_AT: usize = 2;
+/// Its place among what is warmed: 3.3.0 does it last, before it had libraries.
+const BACKGROUND_STATS_WARMED: usize = 6;
 
 /// The answer to cache/stats.
 #[derive(Serialize, ToSchema)]
@@ -141,14 +143,11 @@ async fn stats(app: AppState) -> Json<CacheStats> {
         .count();
     let background = BackgroundStats {
         name: BACKGROUND_STATS,
-        enabled: false,
-        last_update: None,
+        enabled: dashboard::enabled(),
+        last_update: dashboard::last_update().map(datetime::iso_with_offset),
         update_interval: number(settings.cache.stats_refresh_interval),
     };
-    caches.insert(
-        BACKGROUND_STATS_AT.min(caches.len()),
-        Listed::BackgroundStats(background),
-    );
+    caches.insert(BACKGROUND_STATS_AT, Listed::BackgroundStats(background));
     Json(CacheStats {
         caches,
         timestamp: datetime::iso_local(Utc::now(), settings.process_timezone),
@@ -168,6 +167,7 @@ async fn stats(app: AppState) -> Json<CacheStats> {
 async fn clear(app: AppState) -> Json<Cleared> {
     caches::clear();
     kept::forget_answers(&app).await;
+    dashboard::refresh_now(&app);
     tracing::info!("All caches cleared");
     Json(Cleared {
         success: true,
@@ -192,9 +192,13 @@ async fn warm(app: AppState) -> Json<Warmed> {
             )
         }
     });
+    let background = dashboard::refresh(app.clone());
+    let (mut done, background) = tokio::join!(join_all(refreshes), background);
+    let background = background.map_err(|error| error.message.clone());
+    done.insert(BACKGROUND_STATS_WARMED, (BACKGROUND_STATS, background));
     let mut warmed = Vec::new();
     let mut failed = Vec::new();
-    for (name, done) in join_all(refreshes).await {
+    for (name, done) in done {
         match done {
             Ok(()) => warmed.push(name),
             Err(message) => failed.push(Failure { name, message }),

@@ -1,8 +1,11 @@
 //! Every cache of the Plex family, and what holds for all of them.
 
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
-use super::{activities, sessions, show_art, watch_history};
+use super::{
+    activities, counts, libraries, recent_media, sessions, show_art, stats, users, watch_history,
+};
 use crate::app::AppState;
 use crate::cache::{CacheAdmin, Origin, Policy, SharedError};
 use crate::settings::{CacheSettings, Settings};
@@ -20,7 +23,7 @@ pub(super) struct Registered {
 
 /// The caches that operators see, in the order in which 3.3.0 warms them (contract 01, section
 /// 20), then those that it did not have.
-pub(super) static CACHES: [Registered; 3] = [
+pub(super) static CACHES: [Registered; 7] = [
     Registered {
         key: "activities",
         cache: &activities::ACTIVITIES,
@@ -39,12 +42,39 @@ pub(super) static CACHES: [Registered; 3] = [
         refresh: |app| Box::pin(sessions::refresh(app)),
         policy: sessions::policy,
     },
+    Registered {
+        key: "stats",
+        cache: &stats::STATS,
+        refresh: |app| Box::pin(stats::refresh(app)),
+        policy: stats::policy,
+    },
+    Registered {
+        key: "stats_live",
+        cache: &stats::STATS_LIVE,
+        refresh: |app| Box::pin(stats::refresh_live(app)),
+        policy: stats::live_policy,
+    },
+    Registered {
+        key: "recent_media",
+        cache: &recent_media::RECENT_MEDIA,
+        refresh: |app| Box::pin(recent_media::refresh(app)),
+        policy: recent_media::policy,
+    },
+    Registered {
+        key: "libraries",
+        cache: &libraries::LIBRARIES,
+        refresh: |app| Box::pin(libraries::refresh(app)),
+        policy: libraries::policy,
+    },
 ];
 
 type Part = (&'static dyn CacheAdmin, fn(&CacheSettings) -> Policy);
 
-/// Caches of parts of answers: nobody asks for them by themselves.
-static PARTS: [Part; 0] = [];
+/// Caches that 3.3.0 did not have and operators do not see.
+static PARTS: [Part; 2] = [
+    (&users::USERS_COUNT, users::policy),
+    (&counts::USERS, users::policy),
+];
 
 fn all() -> impl Iterator<Item = &'static dyn CacheAdmin> {
     let parts = PARTS.iter().map(|(cache, _)| *cache);
@@ -74,7 +104,13 @@ pub(super) fn clear() {
     for cache in all() {
         cache.clear();
     }
+    counts::forget();
     show_art::forget();
+}
+
+/// When somebody read any of the caches last.
+pub(super) fn last_read() -> Option<Instant> {
+    all().filter_map(CacheAdmin::last_read).max()
 }
 
 /// The server has just shown that it works: let nobody wait for the end of a back-off.

@@ -1,22 +1,20 @@
 //! `/api/plex/config` and `/api/plex/validate`: which Plex server, and does it answer?
 
-use std::sync::atomic::AtomicBool;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Json;
-use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::api::Content;
 use super::caches;
+use super::counts;
 use super::error::PlexError;
-use super::libraries::Section;
+use super::libraries::{self, Library};
 use super::server::PlexServer;
-use super::wire::{self, RawItem};
 use crate::app::AppState;
 use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
 use crate::settings::{PlexTarget, Secret, SettingsError, SettingsStore};
@@ -25,9 +23,6 @@ use crate::web::error::{ApiError, ApiResult, Detail};
 
 /// For counting what a server holds.
 const COUNTING_TIMEOUT: Duration = Duration::from_secs(8);
-/// More than any server has; whatever claims to be one does not get more of our memory.
-const MOST_LIBRARIES: usize = 500;
-const LIBRARIES_AT_ONCE: usize = 4;
 
 /// The body of both POSTs.
 #[derive(ToSchema)]
@@ -186,69 +181,20 @@ async fn prove(app: &AppState, candidate: &Candidate) -> Result<Proven, String> 
 /// What the server holds; what can't be counted in time is shown as 0.
 async fn count(server: &PlexServer) -> Totals {
     let deadline = Instant::now() + COUNTING_TIMEOUT;
-    let users = counted("user count", deadline, async {
-        Ok(server.accounts().await?.len() as u64)
-    });
+    let users = counted("user count", deadline, counts::users_of(server));
     let sections = counted("library sections", deadline, server.sections());
     let (total_users, sections) = tokio::join!(users, sections);
-    let counts = stream::iter(libraries(sections))
-        .map(|(kind, key)| async move {
-            let what = format!("{} count for section {key}", kind.name());
-            (
-                kind,
-                counted(&what, deadline, server.count(&key, Content::Titles)).await,
-            )
-        })
-        .buffer_unordered(LIBRARIES_AT_ONCE);
-    let totals = Totals {
-        total_users,
-        ..Totals::default()
+    let libraries = libraries::from_plex(sections);
+    let count = |library: Library, content| async move {
+        let what = counts::what(&library);
+        let count = counted(&what, deadline, server.count(&library.key, content));
+        Ok::<u64, Infallible>(count.await)
     };
-    counts
-        .fold(totals, async |totals, (kind, count)| {
-            kind.add(totals, count)
-        })
-        .await
-}
-
-/// The libraries that are counted: films and shows.
-fn libraries(sections: Vec<RawItem>) -> Vec<(Kind, String)> {
-    static REPORTED: AtomicBool = AtomicBool::new(false);
-    let sections = sections.into_iter().take(MOST_LIBRARIES).collect();
-    wire::read_items::<Section>(sections, "library sections", &REPORTED)
-        .into_iter()
-        .filter_map(|(section, _)| Some((Kind::of(section.kind.as_deref()?)?, section.key?)))
-        .collect()
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Movie,
-    Show,
-}
-
-impl Kind {
-    fn of(text: &str) -> Option<Self> {
-        match text {
-            "movie" => Some(Self::Movie),
-            "show" => Some(Self::Show),
-            _ => None,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Movie => "movie",
-            Self::Show => "TV show",
-        }
-    }
-
-    const fn add(self, mut totals: Totals, count: u64) -> Totals {
-        match self {
-            Self::Movie => totals.total_movies += count,
-            Self::Show => totals.total_tv_shows += count,
-        }
-        totals
+    let Ok(found) = counts::sum(&libraries, counts::TITLES, count).await;
+    Totals {
+        total_users,
+        total_movies: found.movies,
+        total_tv_shows: found.tv_shows,
     }
 }
 

@@ -1,17 +1,187 @@
-//! The libraries of the Plex server: films, shows, music, each with its key.
+//! The libraries of the Plex server: films, shows, music, each with its key. Statistics, recent
+//! media and invites take them from one cache.
 
-use serde::Deserialize;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use super::wire;
+use serde::{Deserialize, Serialize};
+
+use super::NOT_CONFIGURED;
+use super::wire::{self, RawItem};
+use crate::app::AppState;
+use crate::cache::{self, CacheEntry, Cached, FetchError, Fetched, Origin, Policy, SharedError};
+use crate::settings::CacheSettings;
+
+/// More than any server has; whatever claims to be one does not get more of our memory.
+const MOST_LIBRARIES: usize = 500;
+
+/// All libraries, in Plex's order.
+pub(super) static LIBRARIES: Mutex<CacheEntry<Vec<Library>>> = Mutex::new(CacheEntry::new(
+    "plex_libraries",
+    Policy {
+        ttl: Duration::from_secs(300),
+        max_stale: Duration::from_secs(3600),
+        max_wait: Duration::from_secs(2),
+    },
+));
 
 /// A library of the server.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Section {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Library {
     /// Identifies it in paths.
+    pub key: String,
+    /// `movie`, `show`, `artist`, `photo`; empty if Plex named none.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What its owner calls it.
+    pub title: String,
+    /// Moves with every change of what is in it. Old servers have none.
+    pub content_changed_at: Option<String>,
+}
+
+/// The kinds of libraries that are counted and shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Movie,
+    Show,
+}
+
+/// `MediaContainer.Directory[]` of `/library/sections`.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Section {
     #[serde(deserialize_with = "wire::text")]
-    pub key: Option<String>,
-    /// `movie`, `show`, `artist`, `photo`.
+    key: Option<String>,
     #[serde(rename = "type", deserialize_with = "wire::text")]
-    pub kind: Option<String>,
+    kind: Option<String>,
+    #[serde(deserialize_with = "wire::text")]
+    title: Option<String>,
+    #[serde(deserialize_with = "wire::text")]
+    content_changed_at: Option<String>,
+}
+
+impl Library {
+    /// Films or shows; `None` for music, photos and whatever may come.
+    pub(super) fn kind(&self) -> Option<Kind> {
+        match self.kind.as_str() {
+            "movie" => Some(Kind::Movie),
+            "show" => Some(Kind::Show),
+            _ => None,
+        }
+    }
+}
+
+impl Kind {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Movie => "movie",
+            Self::Show => "TV show",
+        }
+    }
+}
+
+/// Reads what Plex sent; a library without a key can't be asked for anything and is left out.
+pub(super) fn from_plex(sections: Vec<RawItem>) -> Vec<Library> {
+    static REPORTED: AtomicBool = AtomicBool::new(false);
+    let sections = sections.into_iter().take(MOST_LIBRARIES).collect();
+    wire::read_items::<Section>(sections, "library sections", &REPORTED)
+        .into_iter()
+        .filter_map(|(section, _)| {
+            Some(Library {
+                key: section.key.filter(|key| !key.is_empty())?,
+                kind: section.kind.unwrap_or_default(),
+                title: section.title.unwrap_or_default(),
+                content_changed_at: section.content_changed_at,
+            })
+        })
+        .collect()
+}
+
+/// The libraries, for somebody who asks for them.
+///
+/// # Errors
+/// Plex could not be asked, and there is no older list.
+pub async fn libraries(app: &AppState) -> Result<Cached<Vec<Library>>, SharedError> {
+    cache::read(&LIBRARIES, || source(app)).await
+}
+
+/// The libraries as they were no longer than `oldest` ago, for what is made from them.
+pub(super) async fn at_most(
+    app: &AppState,
+    oldest: Duration,
+) -> Result<Cached<Vec<Library>>, SharedError> {
+    cache::recent(&LIBRARIES, oldest, || source(app)).await
+}
+
+/// Asks Plex anew.
+pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
+    cache::refresh(&LIBRARIES, || source(&app)).await
+}
+
+/// The times that govern this cache.
+pub(super) const fn policy(settings: &CacheSettings) -> Policy {
+    Policy {
+        ttl: settings.library_ttl,
+        max_stale: settings.max_stale,
+        max_wait: settings.max_wait,
+    }
+}
+
+fn source(
+    app: &AppState,
+) -> (
+    Origin,
+    impl Future<Output = Result<Fetched<Vec<Library>>, FetchError>> + Send + use<>,
+) {
+    let settings = app.settings.current();
+    let app = app.clone();
+    (Origin(settings.plex_revision), async move {
+        let target = settings.plex.as_ref().ok_or_else(not_configured)?;
+        let sections = app.plex.server(target).sections().await?;
+        Ok(Fetched::Whole(from_plex(sections)))
+    })
+}
+
+/// The configuration was removed after somebody had looked at it.
+pub(super) fn not_configured() -> FetchError {
+    FetchError::new(NOT_CONFIGURED)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(sections: &[Value]) -> Vec<Library> {
+        let raw = |value| serde_json::value::to_raw_value(value).unwrap();
+        from_plex(sections.iter().map(raw).collect())
+    }
+
+    #[test]
+    fn libraries_are_read_in_either_spelling_and_broken_ones_left_out() {
+        let libraries = read(&[
+            json!({"key": "1", "type": "movie", "title": "Films", "contentChangedAt": 77}),
+            json!({"key": 2, "type": "show", "title": null, "contentChangedAt": "78"}),
+            json!({"type": "movie", "title": "without a key"}),
+            json!("junk"),
+            json!({"key": "3", "type": ["movie"]}),
+        ]);
+        let keys: Vec<&str> = libraries
+            .iter()
+            .map(|library| library.key.as_str())
+            .collect();
+        assert_eq!(keys, ["1", "2", "3"]);
+        let kinds: Vec<_> = libraries.iter().map(Library::kind).collect();
+        assert_eq!(kinds, [Some(Kind::Movie), Some(Kind::Show), None]);
+        assert_eq!(libraries[0].content_changed_at.as_deref(), Some("77"));
+        assert_eq!(libraries[2].content_changed_at, None);
+    }
+
+    #[test]
+    fn a_list_without_end_is_cut() {
+        let section = json!({"key": "1", "type": "movie"});
+        assert_eq!(read(&vec![section; 900]).len(), MOST_LIBRARIES);
+    }
 }

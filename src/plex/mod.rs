@@ -7,7 +7,11 @@ mod activities;
 mod api;
 mod cache_admin;
 mod caches;
+mod cloud;
 mod connection;
+mod counts;
+mod dashboard;
+mod debug;
 mod error;
 mod freshness;
 mod history_sync;
@@ -15,11 +19,15 @@ mod kept;
 mod libraries;
 mod links;
 mod now_playing;
+mod peak;
 mod progress;
+mod recent_media;
 mod server;
 mod sessions;
 mod show_art;
+mod stats;
 mod streams;
+mod users;
 mod warmer;
 mod watch_history;
 mod wire;
@@ -30,11 +38,17 @@ use crate::app::AppState;
 
 pub use caches::{adopt_server, configure_caches};
 pub use connection::adopt_old_config;
+pub use dashboard::start_refresher;
 pub use error::PlexError;
 pub use history_sync::start as start_history_sync;
 pub use kept::{keep_answers, restore_answers, start_keeping_answers};
+pub use libraries::{Library, libraries};
+pub use peak::load_peak;
 pub use server::{PlexClient, PlexServer};
 pub use warmer::start_warmer;
+
+/// What the frontend matches on to show its "not configured" banner (contract 09, section 6).
+const NOT_CONFIGURED: &str = "Plex not configured";
 
 /// All routes of the domain.
 pub fn router() -> OpenApiRouter<AppState> {
@@ -45,4 +59,10 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(cache_admin::router())
         .merge(watch_history::router())
         .merge(history_sync::router())
+        .merge(stats::router())
+        .merge(peak::router())
+        .merge(dashboard::router())
+        .merge(recent_media::router())
+        .merge(users::router())
+        .merge(debug::router())
 }

@@ -97,6 +97,11 @@ impl PlexClient {
         }
     }
 
+    /// For plex.tv: certificates are always checked.
+    pub(super) fn verifying(&self) -> reqwest::Client {
+        self.verifying.clone()
+    }
+
     fn slots_of(&self, base: &Url) -> Arc<Semaphore> {
         let mut all = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         // Bounded by the calls that run: an address nobody calls at the moment is dropped.
@@ -140,46 +145,73 @@ impl PlexServer {
 
     async fn fetch(&self, path: &str, query: &[(&str, &str)]) -> Result<Bytes, PlexError> {
         let _slot = self.slots.acquire().await;
+        let response = self.send(path, query).await?;
+        body_of(successful(response)?, LARGEST_ANSWER).await
+    }
+
+    /// What the server answers, whatever it is: status and body. For people who look for a fault.
+    pub(super) async fn raw(&self, path: &str) -> Result<(u16, Bytes), PlexError> {
+        let call = async {
+            let _slot = self.slots.acquire().await;
+            let response = self.send(path, &[]).await?;
+            let status = response.status().as_u16();
+            Ok((status, body_of(response, LARGEST_ANSWER).await?))
+        };
+        timeout(self.timeout, call)
+            .await
+            .map_err(|_elapsed| PlexError::Timeout)?
+    }
+
+    async fn send(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<reqwest::Response, PlexError> {
         let mut url = self.base.clone();
         // A server behind a reverse proxy may live below a path of its own.
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let mut response = self
-            .http
+        self.http
             .get(url)
             .header("X-Plex-Token", self.token.expose())
             .header("Accept", "application/json")
             .send()
             .await
-            .map_err(|error| PlexError::from_reqwest(&error))?;
-        match response.status().as_u16() {
-            200..=299 => {}
-            401 | 498 => return Err(PlexError::Refused),
-            status => {
-                let retry_after = retry_after(&response);
-                return Err(PlexError::Status {
-                    status,
-                    retry_after,
-                });
-            }
-        }
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| PlexError::from_reqwest(&error))?
-        {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                return Err(PlexError::TooLarge {
-                    limit: LARGEST_ANSWER,
-                });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
+            .map_err(|error| PlexError::from_reqwest(&error))
     }
+}
+
+/// Any other status than 2xx is an error.
+pub(super) fn successful(response: reqwest::Response) -> Result<reqwest::Response, PlexError> {
+    match response.status().as_u16() {
+        200..=299 => Ok(response),
+        401 | 498 => Err(PlexError::Refused),
+        status => Err(PlexError::Status {
+            status,
+            retry_after: retry_after(&response),
+        }),
+    }
+}
+
+/// The whole body, if it has no more than `limit` bytes.
+pub(super) async fn body_of(
+    mut response: reqwest::Response,
+    limit: usize,
+) -> Result<Bytes, PlexError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| PlexError::from_reqwest(&error))?
+    {
+        if body.len() + chunk.len() > limit {
+            return Err(PlexError::TooLarge { limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
 }
 
 /// `Retry-After` in seconds (RFC 9110, 10.2.3); its date form is not used by Plex.

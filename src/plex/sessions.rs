@@ -142,7 +142,8 @@ pub(super) fn feed(app: &AppState, settings: &Settings, list: &Streams) {
     let Some(target) = &settings.plex else {
         return;
     };
-    if SESSIONS.unread_for().is_none_or(|time| time > WANTED_FOR) {
+    let last_read = SESSIONS.last_read();
+    if last_read.is_none_or(|at| at.elapsed() > WANTED_FOR) {
         SESSIONS.expire();
         return;
     }

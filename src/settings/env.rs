@@ -199,7 +199,7 @@ mod tests {
                 format!("{name}={bad:?}: expected seconds, 0 or more (fractions allowed)")
             );
         }
-        let interval = "STATS_REFRESH_INTERVAL";
+        let interval = "HISTORY_SYNC_INTERVAL";
         assert!(only(interval, "0").positive_seconds(interval).is_err());
     }
 

@@ -104,7 +104,7 @@ fn cache(env: &Environment) -> Result<CacheSettings, SettingsError> {
         stats_ttl: env.seconds("CACHE_STATS_TTL")?,
         stats_live_ttl: env.seconds("CACHE_STATS_LIVE_TTL")?,
         recent_media_ttl: env.seconds("CACHE_RECENT_MEDIA_TTL")?,
-        stats_refresh_interval: env.positive_seconds("STATS_REFRESH_INTERVAL")?,
+        stats_refresh_interval: env.seconds("STATS_REFRESH_INTERVAL")?,
         max_stale: env.seconds("CACHE_MAX_STALE")?,
         max_wait: env.seconds("CACHE_MAX_WAIT")?,
     })

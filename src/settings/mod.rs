@@ -167,7 +167,7 @@ pub struct CacheSettings {
     pub stats_live_ttl: Duration,
     /// TTL of recently added media.
     pub recent_media_ttl: Duration,
-    /// Time between two runs of the statistics refresher.
+    /// Time between two runs of the statistics refresher; zero: it does not run.
     pub stats_refresh_interval: Duration,
     /// Age up to which an old value may be served.
     pub max_stale: Duration,

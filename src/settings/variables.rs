@@ -150,7 +150,7 @@ pub const GROUPS: &[Group] = &[
             var(
                 "STATS_REFRESH_INTERVAL",
                 "60",
-                "time between two runs of the statistics refresher",
+                "time between two runs of the statistics refresher; 0 = it does not run",
             ),
             var(
                 "CACHE_MAX_STALE",

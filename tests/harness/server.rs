@@ -102,6 +102,8 @@ impl Builder {
             .env("LOG_LEVEL", "DEBUG")
             // Most tests look at what readers alone bring about.
             .env("CACHE_WARM", "none")
+            // Tests count calls to Plex; those of the refresher come on top of a reader's.
+            .env("STATS_REFRESH_INTERVAL", "0")
             .envs(self.environment.clone());
         command
     }
@@ -195,6 +197,11 @@ impl Server {
     /// The first entry of cache/stats: activities.
     pub(crate) async fn cache(&self) -> Value {
         self.get("/api/plex/cache/stats").await.json()["caches"][0].clone()
+    }
+
+    /// The entry of cache/stats about the statistics that are counted in the background.
+    pub(crate) async fn background(&self) -> Value {
+        self.get("/api/plex/cache/stats").await.json()["caches"][2].clone()
     }
 
     /// What it has logged on the console so far.

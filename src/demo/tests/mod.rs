@@ -260,12 +260,14 @@ async fn artwork_of_sessions_is_real() {
     let film = &sessions["Metadata"][0];
     let id = film["ratingKey"].as_str().unwrap();
     let thumb = film["thumb"].as_str().unwrap();
+    let avatar = film["User"]["thumb"].as_str().unwrap();
+    let avatar = avatar.strip_prefix(&guest.plex.url()).unwrap();
     let transcoded = format!("/photo/:/transcode?url={thumb}&width=100&height=100&minSize=1");
     for (path, size) in [
         (thumb, (240, 360)),
         (&format!("/library/metadata/{id}/thumb"), (240, 360)),
         (film["art"].as_str().unwrap(), (480, 270)),
-        (film["User"]["thumb"].as_str().unwrap(), (96, 96)),
+        (avatar, (96, 96)),
         ("/library/sections/1/composite/1700000000", (300, 300)),
         (&transcoded, (66, 100)),
     ] {
@@ -285,6 +287,58 @@ async fn artwork_of_sessions_is_real() {
     ] {
         assert_eq!(guest.get(path).await.status(), 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn plex_tv_knows_the_guests_of_this_server_and_shows_everybody_their_pictures() {
+    let guest = Guest::new(1).await;
+    let identity = guest.container("/identity").await;
+    let machine = identity["machineIdentifier"].as_str().unwrap();
+    let path = format!("/api/servers/{machine}/shared_servers");
+    let refused = guest.request(&path).send().await.unwrap();
+    assert_eq!(refused.status(), 401);
+    let answer = guest.get(&path).await;
+    assert_eq!(content_type(&answer), "application/xml; charset=utf-8");
+    let xml = answer.text().await.unwrap();
+    assert_eq!(xml.matches("<SharedServer ").count(), 17);
+    assert!(xml.contains("username=\"The &lt;Fergusons>\""), "{xml}");
+    let other = guest.get("/api/servers/abc/shared_servers").await;
+    assert_eq!(other.status(), 404);
+    let avatar = guest.request("/users/abc/avatar?c=1").send().await.unwrap();
+    assert_eq!(content_type(&avatar), "image/png");
+}
+
+#[tokio::test]
+async fn a_library_can_grow() {
+    let guest = Guest::new(1).await;
+    let changed = async || {
+        let sections = guest.container("/library/sections").await;
+        let sections = sections["Directory"].as_array().unwrap().clone();
+        sections
+            .iter()
+            .map(|section| section["contentChangedAt"].as_u64().unwrap())
+            .collect::<Vec<u64>>()
+    };
+    let newest = async || {
+        let list = guest.container("/library/sections/1/recentlyAdded").await;
+        list["Metadata"][0]["ratingKey"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let (before, first) = (changed().await, newest().await);
+    guest.plex.change_library(1);
+    let after = changed().await;
+    assert_eq!(after[0], before[0] + 1);
+    assert_eq!(after[1..], before[1..]);
+    let added = newest().await;
+    assert_ne!(added, first);
+    let found = guest.container(&format!("/library/metadata/{added}")).await;
+    assert_eq!(found["Metadata"][0]["librarySectionID"], 1);
+    guest.plex.change_library(3);
+    guest.plex.change_library(77);
+    let shows = guest.container("/library/sections/3/all").await;
+    assert_eq!(shows["size"], 9);
 }
 
 #[test]

@@ -1,0 +1,386 @@
+//! `GET /api/plex/stats/dashboard`: statistics that are counted in the background, so that
+//! nobody waits for them.
+//!
+//! The refresher runs every [`stats_refresh_interval`], from the start on. A part that fails
+//! keeps its last good value.
+//!
+//! [`stats_refresh_interval`]: crate::settings::CacheSettings::stats_refresh_interval
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Json;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokio::sync::Mutex as Turn;
+use tokio::time::{Instant, timeout};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::counts::{self, Totals};
+use super::{caches, peak};
+use crate::app::AppState;
+use crate::cache::{FetchError, Origin, SharedError};
+use crate::compat::datetime;
+use crate::monitor::{ServiceCounts, TrafficTotals, count_services, traffic_hours};
+use crate::settings::Settings;
+use crate::store::StoreError;
+use crate::tasks::Tasks;
+
+/// No count of a whole server takes longer than this; a slow one is given up until the next run.
+const LONGEST_COUNT: Duration = Duration::from_secs(60);
+
+static SNAPSHOT: Mutex<Snapshot> = Mutex::new(Snapshot::NONE);
+static ENABLED: AtomicBool = AtomicBool::new(false);
+/// How many runs have been asked for.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+/// Two runs never run at once: whoever holds this may.
+static RUNNING: Turn<LastRun> = Turn::const_new(LastRun {
+    covers: 0,
+    result: Ok(()),
+});
+
+/// The end of the last run.
+struct LastRun {
+    /// How many runs had been asked for when it began; it serves for all of them.
+    covers: u64,
+    result: Result<(), SharedError>,
+}
+
+/// The last good value of each part.
+struct Snapshot {
+    services: ServiceCounts,
+    traffic: TrafficTotals,
+    plex: Totals,
+    /// The server that these are the totals of.
+    origin: Option<Origin>,
+    /// When the last run ended; none before the first.
+    updated: Option<DateTime<Utc>>,
+    /// The last time somebody looked at the snapshot.
+    last_read: Option<Instant>,
+}
+
+impl Snapshot {
+    const NONE: Self = Self {
+        services: ServiceCounts {
+            total: 0,
+            online: 0,
+            offline: 0,
+            problem: 0,
+        },
+        traffic: TrafficTotals {
+            last_24h_download_bytes: 0,
+            last_24h_upload_bytes: 0,
+            last_30d_download_bytes: 0,
+            last_30d_upload_bytes: 0,
+        },
+        plex: Totals {
+            users: 0,
+            movies: 0,
+            tv_shows: 0,
+            seasons: 0,
+            episodes: 0,
+        },
+        origin: None,
+        updated: None,
+        last_read: None,
+    };
+}
+
+/// The answer.
+#[derive(Serialize, ToSchema)]
+struct Dashboard {
+    services: Services,
+    plex: PlexPart,
+    traffic: Traffic,
+    /// When these were counted; UTC with its offset.
+    timestamp: String,
+    /// False until they have been counted for the first time.
+    cached: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Services {
+    total: u64,
+    online: u64,
+    offline: u64,
+    problem: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PlexPart {
+    configured: bool,
+    peak_concurrent: i64,
+    total_users: u64,
+    total_movies: u64,
+    total_tv_shows: u64,
+    total_seasons: u64,
+    total_episodes: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Traffic {
+    last_24h_download_bytes: u64,
+    last_24h_upload_bytes: u64,
+    last_24h_total_bytes: u64,
+    last_30d_download_bytes: u64,
+    last_30d_upload_bytes: u64,
+    last_30d_total_bytes: u64,
+}
+
+/// Services, Plex and traffic in figures, as counted in the background.
+#[utoipa::path(get, path = "/api/plex/stats/dashboard", tag = "plex",
+    responses((status = 200, body = Dashboard)))]
+async fn get(app: AppState) -> Json<Dashboard> {
+    let settings = app.settings.current();
+    let mut snapshot = snapshot();
+    snapshot.last_read = Some(Instant::now());
+    Json(Dashboard {
+        services: services(snapshot.services),
+        plex: plex(&snapshot, &settings),
+        traffic: traffic(snapshot.traffic),
+        timestamp: datetime::iso_with_offset(snapshot.updated.unwrap_or_else(Utc::now)),
+        cached: snapshot.updated.is_some(),
+    })
+}
+
+const fn services(counts: ServiceCounts) -> Services {
+    Services {
+        total: counts.total,
+        online: counts.online,
+        offline: counts.offline,
+        problem: counts.problem,
+    }
+}
+
+/// Nothing without a server, and never the figures of another one.
+fn plex(snapshot: &Snapshot, settings: &Settings) -> PlexPart {
+    let configured = settings.plex.is_some();
+    let known = configured && snapshot.origin == Some(Origin(settings.plex_revision));
+    let totals = if known {
+        snapshot.plex
+    } else {
+        Totals::default()
+    };
+    let peak = if configured {
+        peak::current().streams
+    } else {
+        0
+    };
+    PlexPart {
+        configured,
+        peak_concurrent: peak,
+        total_users: totals.users,
+        total_movies: totals.movies,
+        total_tv_shows: totals.tv_shows,
+        total_seasons: totals.seasons,
+        total_episodes: totals.episodes,
+    }
+}
+
+const fn traffic(totals: TrafficTotals) -> Traffic {
+    let TrafficTotals {
+        last_24h_download_bytes: day_down,
+        last_24h_upload_bytes: day_up,
+        last_30d_download_bytes: month_down,
+        last_30d_upload_bytes: month_up,
+    } = totals;
+    Traffic {
+        last_24h_download_bytes: day_down,
+        last_24h_upload_bytes: day_up,
+        last_24h_total_bytes: day_down.saturating_add(day_up),
+        last_30d_download_bytes: month_down,
+        last_30d_upload_bytes: month_up,
+        last_30d_total_bytes: month_down.saturating_add(month_up),
+    }
+}
+
+/// Starts counting in the background, now and then every interval.
+pub fn start_refresher(app: &AppState, tasks: &Tasks) {
+    let interval = app.settings.current().cache.stats_refresh_interval;
+    if interval.is_zero() {
+        tracing::info!("STATS_REFRESH_INTERVAL is 0: the dashboard's statistics are not counted");
+        return;
+    }
+    ENABLED.store(true, Ordering::Relaxed);
+    let (app, started) = (app.clone(), Instant::now());
+    tasks.every_from_now("Statistics refresher", interval, move || {
+        let app = app.clone();
+        async move {
+            let effort = effort(&app.settings.current(), started);
+            // What failed is logged where it failed.
+            let _ = run_in_turn(&app, effort).await;
+            Ok::<(), Infallible>(())
+        }
+    });
+}
+
+/// How much a run may ask of Plex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effort {
+    /// Somebody looks at the dashboard, or has asked for this run.
+    Full,
+    /// Nobody has looked for a while: two calls, and counts of what has changed.
+    Low,
+}
+
+fn effort(settings: &Settings, started: Instant) -> Effort {
+    let reads = [caches::last_read(), snapshot().last_read];
+    let last = reads.into_iter().flatten().fold(started, Instant::max);
+    match settings.warm.idle {
+        Some(idle) if last.elapsed() >= idle => Effort::Low,
+        _ => Effort::Full,
+    }
+}
+
+/// Starts a run in the background, unless the refresher is switched off.
+pub(super) fn refresh_now(app: &AppState) {
+    if enabled() {
+        let app = app.clone();
+        tokio::spawn(async move { run_in_turn(&app, Effort::Full).await });
+    }
+}
+
+/// Runs now and waits for the end.
+///
+/// # Errors
+/// A part could not be counted; its last good value stays.
+pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
+    run_in_turn(&app, Effort::Full).await
+}
+
+/// Whether the refresher runs.
+pub(super) fn enabled() -> bool {
+    ENABLED.load(Ordering::Relaxed)
+}
+
+/// When the last run ended.
+pub(super) fn last_update() -> Option<DateTime<Utc>> {
+    snapshot().updated
+}
+
+/// Runs when no other run does. Whoever has waited takes the result of a run that began
+/// meanwhile, so that any number of requests leads to two runs at most.
+async fn run_in_turn(app: &AppState, effort: Effort) -> Result<(), SharedError> {
+    let mine = ASKED.fetch_add(1, Ordering::Relaxed) + 1;
+    let mut last = RUNNING.lock().await;
+    if last.covers >= mine {
+        return last.result.clone();
+    }
+    let covers = ASKED.load(Ordering::Relaxed);
+    let result = run(app, effort).await.map_err(Arc::new);
+    *last = LastRun {
+        covers,
+        result: result.clone(),
+    };
+    drop(last);
+    result
+}
+
+/// Counts all parts at once and puts what could be counted into the snapshot.
+async fn run(app: &AppState, effort: Effort) -> Result<(), FetchError> {
+    let settings = app.settings.current();
+    let origin = Origin(settings.plex_revision);
+    let (services, traffic, plex, ()) = tokio::join!(
+        count_services(&app.store),
+        traffic_hours::totals(&app.store, Utc::now()),
+        count_plex(app, &settings, effort),
+        observe_streams(app, &settings),
+    );
+    let mut failure = None;
+    let mut snapshot = snapshot();
+    if let Some(services) = counted("services", services, &mut failure) {
+        snapshot.services = services;
+    }
+    if let Some(traffic) = counted("traffic", traffic, &mut failure) {
+        snapshot.traffic = traffic;
+    }
+    match plex {
+        // The server may have been changed meanwhile; what is asked for then is never this.
+        Ok(totals) => (snapshot.plex, snapshot.origin) = (totals, Some(origin)),
+        Err(error) => failure = Some(error),
+    }
+    snapshot.updated = Some(Utc::now());
+    drop(snapshot);
+    match failure {
+        None => {
+            tracing::debug!("Background stats updated successfully");
+            Ok(())
+        }
+        Some(error) => {
+            tracing::debug!("Background stats updated in part: {error}");
+            Err(error)
+        }
+    }
+}
+
+/// What our own database has counted; a failure is logged and kept for whoever asked.
+fn counted<T>(
+    part: &str,
+    result: Result<T, StoreError>,
+    failure: &mut Option<FetchError>,
+) -> Option<T> {
+    result
+        .inspect_err(|error| {
+            tracing::warn!("Could not count {part}: {error}");
+            *failure = Some(FetchError::new(error.to_string()));
+        })
+        .ok()
+}
+
+async fn count_plex(
+    app: &AppState,
+    settings: &Settings,
+    effort: Effort,
+) -> Result<Totals, FetchError> {
+    if settings.plex.is_none() {
+        return Ok(Totals::default());
+    }
+    // Younger than the last run's.
+    let oldest = settings.cache.stats_refresh_interval / 2;
+    let counting = async {
+        let known = known_users(Origin(settings.plex_revision));
+        match known.filter(|_| effort == Effort::Low) {
+            Some(users) => Ok(Totals {
+                users,
+                ..counts::media(app, counts::ALL, oldest).await?
+            }),
+            None => counts::totals(app, counts::ALL, oldest).await,
+        }
+    };
+    timeout(LONGEST_COUNT, counting)
+        .await
+        .unwrap_or_else(|_elapsed| Err(FetchError::new("Counting took too long")))
+}
+
+/// The users as counted before, if that was on the same server.
+fn known_users(origin: Origin) -> Option<u64> {
+    let snapshot = snapshot();
+    (snapshot.origin == Some(origin)).then_some(snapshot.plex.users)
+}
+
+/// A peak must not go unnoticed because no browser is open.
+async fn observe_streams(app: &AppState, settings: &Settings) {
+    let Some(target) = &settings.plex else {
+        return;
+    };
+    match app.plex.server(target).sessions().await {
+        Ok(sessions) => {
+            let streams = sessions.iter().filter(|raw| raw.get().starts_with('{'));
+            peak::observe(app, streams.count());
+        }
+        Err(error) => tracing::debug!("Could not count streams: {error}"),
+    }
+}
+
+fn snapshot() -> MutexGuard<'static, Snapshot> {
+    SNAPSHOT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The routes of this file.
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(get))
+}

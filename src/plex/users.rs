@@ -1,0 +1,105 @@
+//! `GET /api/plex/users/count`: with how many people the server is shared.
+//!
+//! The frontend asks every ten seconds; plex.tv is asked every five minutes.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::Json;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::libraries;
+use super::libraries::not_configured;
+use crate::app::AppState;
+use crate::cache::{self, CacheEntry, FetchError, Fetched, Origin, Policy};
+use crate::settings::CacheSettings;
+
+/// Ruling of contract 08, item 52: some minutes.
+const TTL: Duration = Duration::from_secs(300);
+/// Where the database has no identifier of this installation.
+const UNNAMED_INSTALLATION: &str = "komandorr";
+
+/// The number of people.
+pub(super) static USERS_COUNT: Mutex<CacheEntry<u64>> = Mutex::new(CacheEntry::new(
+    "plex_users_count",
+    Policy {
+        ttl: TTL,
+        max_stale: Duration::from_secs(3600),
+        max_wait: Duration::from_secs(2),
+    },
+));
+
+/// The answer.
+#[derive(Serialize, ToSchema)]
+struct UsersCount {
+    /// 0 where it is not known.
+    count: u64,
+}
+
+/// With how many people the configured server is shared.
+#[utoipa::path(get, path = "/api/plex/users/count", tag = "plex",
+    responses((status = 200, body = UsersCount)))]
+async fn count(app: AppState) -> Json<UsersCount> {
+    if app.settings.current().plex.is_none() {
+        return Json(UsersCount { count: 0 });
+    }
+    let users = cache::read(&USERS_COUNT, || source(&app)).await;
+    Json(UsersCount {
+        count: users.map_or(0, |cached| cached.stored.value),
+    })
+}
+
+fn source(
+    app: &AppState,
+) -> (
+    Origin,
+    impl Future<Output = Result<Fetched<u64>, FetchError>> + Send + use<>,
+) {
+    let settings = app.settings.current();
+    let app = app.clone();
+    (Origin(settings.plex_revision), async move {
+        let target = settings.plex.as_ref().ok_or_else(not_configured)?;
+        let identity = app
+            .plex
+            .server(target)
+            .identity()
+            .await
+            .inspect_err(|error| {
+                tracing::warn!("Could not get Plex server machine identifier: {error}");
+            })?;
+        let machine = identity.machine_identifier.filter(|id| !id.is_empty());
+        let machine = machine.ok_or_else(|| {
+            tracing::warn!("Could not get Plex server machine identifier");
+            FetchError::new("The server does not say which one it is")
+        })?;
+        let installation = app.store.state("installation").await.ok().flatten();
+        let installation = installation.unwrap_or_else(|| UNNAMED_INSTALLATION.to_owned());
+        let plex_tv = app
+            .plex
+            .plex_tv(&settings.plex_tv_url, &target.token, installation);
+        let count = plex_tv
+            .shared_servers(&machine)
+            .await
+            .inspect_err(|error| {
+                tracing::warn!("Failed to fetch Plex shared users from plex.tv: {error}");
+            })?;
+        tracing::debug!("Plex shared users count: {count}");
+        Ok(Fetched::Whole(count))
+    })
+}
+
+/// The times that govern this cache.
+pub(super) const fn policy(settings: &CacheSettings) -> Policy {
+    Policy {
+        ttl: TTL,
+        ..libraries::policy(settings)
+    }
+}
+
+/// The routes of this file.
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(count))
+}
