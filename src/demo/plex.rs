@@ -110,6 +110,8 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
         .get(TOKEN)
         .and_then(|value| value.to_str().ok());
     let allowed = path == "/identity"
+        // Avatars are plex.tv's, where they are public.
+        || path.starts_with("/users/")
         || in_header.is_some_and(|token| plex.is_token(token))
         || in_query.is_some_and(|token| plex.is_token(&token));
     let real = async {

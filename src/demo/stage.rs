@@ -50,13 +50,19 @@ impl Demo {
         let instance = Instance::claim(&directory)?;
         let plex = Simulator::start(Options::default()).await?;
         let host = env.get("HOST").unwrap_or("127.0.0.1").to_owned();
-        let env = env.with([("HOST", host.as_str()), ("LOG_ENABLE_FILE", "false")]);
+        let url = plex.url();
+        let env = env.with([
+            ("HOST", host.as_str()),
+            ("LOG_ENABLE_FILE", "false"),
+            // The simulator serves the avatars too; nobody asks the real plex.tv.
+            ("PLEX_TV_URL", url.as_str()),
+        ]);
         let overrides = Overrides {
             data_dir: Some(directory),
             ..overrides
         };
         let settings = SettingsStore::open(env, overrides)?;
-        let (url, token) = (plex.url(), plex.token().to_owned());
+        let token = plex.token().to_owned();
         settings
             .save_section("plex", move |section| {
                 section.insert("server_url".to_owned(), url.into());

@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::activities::ACTIVITIES;
+use super::images;
 use crate::app::AppState;
 use crate::cache::{CacheAdmin, Origin, Policy, Stats};
 use crate::compat::datetime;
@@ -135,6 +136,7 @@ async fn clear() -> Json<Cleared> {
     for cache in CACHES {
         cache.clear();
     }
+    images::clear();
     tracing::info!("All caches cleared");
     Json(Cleared {
         success: true,
@@ -197,6 +199,7 @@ pub fn adopt_server(settings: &Settings) {
     for cache in CACHES {
         cache.adopt(Origin(settings.plex_revision));
     }
+    images::adopt(settings.plex_revision);
 }
 
 /// The server has just shown that it works: let nobody wait for the end of a back-off.

@@ -8,8 +8,12 @@ mod api;
 mod cache_admin;
 mod connection;
 mod error;
+mod images;
 mod libraries;
-#[expect(dead_code, reason = "sessions and history come next")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "sessions and history come next")
+)]
 mod links;
 mod server;
 mod wire;
@@ -28,4 +32,5 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(activities::router())
         .merge(connection::router())
         .merge(cache_admin::router())
+        .merge(images::router())
 }
