@@ -126,7 +126,10 @@ where
             start(key, capacity, launch, fetch());
             return Ok(old);
         }
-        Look::Wait(done) => (done, How::Shared),
+        Look::Wait(done) => {
+            tracing::debug!("Waiting for a picture that is being fetched");
+            (done, How::Shared)
+        }
         Look::Fetch(launch) => {
             let done = launch.done.clone();
             start(key, capacity, launch, fetch());

@@ -121,7 +121,10 @@ pub(super) async fn fetch(
                     Some((path, query)) => (path, Some(query)),
                     None => (path.as_str(), None),
                 };
-                let response = server.picture(path, query).await.map_err(failed)?;
+                let response = server
+                    .picture(path, query)
+                    .await
+                    .map_err(|error| failed(&error))?;
                 read(response, &memory).await
             };
             in_time(deadline, read).await
@@ -159,7 +162,7 @@ async fn follow(
     for _ in 0..=MOST_REDIRECTS {
         let request = http.get(url.clone()).header(header::ACCEPT, "image/*");
         let response = request.send().await;
-        let response = response.map_err(|error| failed(PlexError::from_reqwest(&error)))?;
+        let response = response.map_err(|error| failed(&PlexError::from_reqwest(&error)))?;
         if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
             return Ok(response);
         }
@@ -175,7 +178,7 @@ async fn follow(
     Err(PictureError::Failed)
 }
 
-fn failed(error: PlexError) -> PictureError {
+fn failed(error: &PlexError) -> PictureError {
     tracing::debug!("A picture was not fetched: {error}");
     match error {
         PlexError::Timeout => PictureError::Timeout,
@@ -202,7 +205,7 @@ async fn read(mut response: Response, memory: &Memory) -> Result<Picture, Pictur
     let mut bytes = Vec::new();
     loop {
         let chunk = response.chunk().await;
-        let chunk = chunk.map_err(|error| failed(PlexError::from_reqwest(&error)))?;
+        let chunk = chunk.map_err(|error| failed(&PlexError::from_reqwest(&error)))?;
         let Some(chunk) = chunk else { break };
         let length = bytes.len() + chunk.len();
         if length > LARGEST {

@@ -51,17 +51,20 @@ impl Reserved {
     /// # Errors
     /// There is no room now.
     pub(super) fn grow_to(&mut self, bytes: usize) -> Result<(), PictureError> {
-        let held = self.permit.as_ref().map_or(0, |p| p.num_permits());
+        let held = self
+            .permit
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
         let more = bytes.div_ceil(KIB).saturating_sub(held);
         let more = u32::try_from(more).map_err(|_| PictureError::Busy)?;
         if more == 0 {
             return Ok(());
         }
-        let more = Arc::clone(&self.memory.0).try_acquire_many_owned(more);
-        let more = more.map_err(|_none_left| PictureError::Busy)?;
-        match &mut self.permit {
-            Some(permit) => permit.merge(more),
-            none => *none = Some(more),
+        let memory = Arc::clone(&self.memory.0);
+        match (memory.try_acquire_many_owned(more), &mut self.permit) {
+            (Ok(more), Some(permit)) => permit.merge(more),
+            (Ok(more), none) => *none = Some(more),
+            (Err(_none_left), _) => return Err(PictureError::Busy),
         }
         Ok(())
     }
@@ -94,17 +97,19 @@ mod tests {
     #[test]
     fn memory_is_held_by_the_last_clone() {
         let memory = Memory::new(10 * KIB);
-        let mut first = memory.reserve();
-        first.grow_to(1).unwrap();
-        first.grow_to(6 * KIB).unwrap();
-        let bytes = first.filled_with(vec![7; 6 * KIB]);
-        let mut second = memory.reserve();
-        second.grow_to(4 * KIB).unwrap();
-        assert_eq!(second.grow_to(4 * KIB + 1), Err(PictureError::Busy));
-        let clone = bytes.clone();
-        drop(bytes);
-        assert_eq!(second.grow_to(5 * KIB), Err(PictureError::Busy));
+        let take = |bytes: usize| {
+            let mut reserved = memory.reserve();
+            reserved.grow_to(1)?;
+            reserved.grow_to(bytes)?;
+            Ok(reserved.filled_with(vec![7; bytes]))
+        };
+        let (first, _second) = (take(6 * KIB).unwrap(), take(4 * KIB).unwrap());
+        assert_eq!(take(1), Err(PictureError::Busy));
+        let clone = first.clone();
+        drop(first);
+        assert_eq!(take(1), Err(PictureError::Busy));
         drop(clone);
-        second.grow_to(10 * KIB).unwrap();
+        assert_eq!(take(6 * KIB + 1), Err(PictureError::Busy));
+        assert_eq!(take(6 * KIB).unwrap().len(), 6 * KIB);
     }
 }

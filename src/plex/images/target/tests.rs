@@ -20,12 +20,12 @@ fn resolve(text: &str) -> Option<Target> {
     resolve_at("http://127.0.0.1:32400", text)
 }
 
-fn plex(path: &str) -> Option<Target> {
-    Some(Target::Plex(path.to_owned()))
+fn plex(path: &str) -> Target {
+    Target::Plex(path.to_owned())
 }
 
-fn public(text: &str) -> Option<Target> {
-    Some(Target::Public(url(text)))
+fn public(text: &str) -> Target {
+    Target::Public(url(text))
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn pictures_of_the_server_pass_in_every_spelling_of_its_address() {
         format!("HTTP://127.0.0.1:32400{THUMB}?x-plex-token=old"),
         format!("https://127.0.0.1:32400{THUMB}"),
     ] {
-        assert_eq!(resolve(&text), plex(THUMB), "{text}");
+        assert_eq!(resolve(&text), Some(plex(THUMB)), "{text}");
     }
     for path in [
         "/library/metadata/7/thumb",
@@ -213,7 +213,7 @@ fn pictures_of_the_server_pass_in_every_spelling_of_its_address() {
         "/library/sections/1/composite/1",
         "/library/collections/1/composite",
     ] {
-        assert_eq!(resolve(path), plex(path), "{path}");
+        assert_eq!(resolve(path), Some(plex(path)), "{path}");
     }
     let below = "https://example.org/plex";
     for text in [
@@ -221,7 +221,7 @@ fn pictures_of_the_server_pass_in_every_spelling_of_its_address() {
         format!("http://EXAMPLE.org:80/plex{THUMB}"),
         format!("https://example.org:443/plex{THUMB}"),
     ] {
-        assert_eq!(resolve_at(below, &text), plex(THUMB), "{text}");
+        assert_eq!(resolve_at(below, &text), Some(plex(THUMB)), "{text}");
     }
     let beside = format!("https://example.org/plexus{THUMB}");
     assert_eq!(resolve_at(below, &beside), None);
@@ -238,7 +238,7 @@ fn the_transcoder_is_told_what_passes_in_one_order() {
          &minSize=1&upscale=0&X-Plex-Token=old",
     ] {
         let text = format!("/photo/:/transcode?{query}");
-        assert_eq!(resolve(&text), plex(canonical), "{text}");
+        assert_eq!(resolve(&text), Some(plex(canonical)), "{text}");
     }
 }
 
@@ -282,7 +282,7 @@ fn avatars_are_asked_for_without_a_token_and_with_tls() {
             "https://pictures.example.org/a.png",
         ),
     ] {
-        assert_eq!(resolve(text), public(dialled), "{text}");
+        assert_eq!(resolve(text), Some(public(dialled)), "{text}");
     }
 }
 
@@ -294,7 +294,7 @@ fn a_stand_in_for_plex_tv_takes_its_place_altogether() {
         plex_tv: &stand_in,
         hosts: &[],
     };
-    let there = public("http://127.0.0.1:9999/users/a1/avatar");
+    let there = Some(public("http://127.0.0.1:9999/users/a1/avatar"));
     for text in [
         "https://plex.tv/users/a1/avatar",
         "http://127.0.0.1:9999/users/a1/avatar",
