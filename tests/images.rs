@@ -175,8 +175,57 @@ async fn a_row_of_the_watch_history_makes_its_former_server_known() {
     }
 }
 
+/// A GET of some of these does something; all of them are on the right server.
+const FORBIDDEN: [&str; 33] = [
+    "",
+    "/",
+    "/identity",
+    "/accounts",
+    "/activities",
+    "/status/sessions",
+    "/status/sessions/terminate?sessionId=1",
+    "/status/sessions/history/all",
+    "/library/sections",
+    "/library/sections/1/refresh",
+    "/library/sections/1/all",
+    "/library/sections/1/emptyTrash",
+    "/library/metadata/1",
+    "/library/metadata/1/refresh",
+    "/library/metadata/1/children",
+    "/library/metadata/1/thumb/x",
+    "/library/metadata/1/thumb/../../../../status/sessions",
+    "/library/metadata/1/thumb/%2e%2e/%2e%2e/%2e%2e/%2e%2e/accounts",
+    "/library/metadata/1/thumb%2f1",
+    "/library/metadata/1/thumb%252f1",
+    "/library/metadata/1/thumb/1;x",
+    "/library/metadata/1/thumb/1\0",
+    "/library/metadata/1/thumb/1#x",
+    "/library/metadata/1/thumb/1?url=http://192.0.2.1/",
+    "/library/metadata/1\\thumb\\1",
+    "//library/metadata/1/thumb/1",
+    "/:/prefs",
+    "/:/scrobble?key=1",
+    "/video/:/transcode/universal/stop?session=1",
+    "/photo/:/transcode?width=1&height=1",
+    "/photo/:/transcode?url=/status/sessions&width=1&height=1",
+    "/photo/:/transcode?url=http://192.0.2.1/x.png&width=1&height=1",
+    "/photo/:/transcode?url=/library/metadata/1/thumb/1&width=99999&height=1",
+];
+
 #[tokio::test]
-async fn what_is_not_a_picture_of_an_allowed_place_costs_no_call() {
+async fn no_other_path_of_the_plex_server_is_asked_for() {
+    let plex = plex(1).await;
+    let server = Server::builder().plex(&plex).start().await;
+    for path in FORBIDDEN {
+        for url in [path.to_owned(), format!("{}{path}", plex.url())] {
+            assert_eq!(refusal(&server, &url).await.0, 404, "{url}");
+        }
+    }
+    nothing_was_asked(&plex);
+}
+
+#[tokio::test]
+async fn no_other_place_is_asked_for_anything() {
     let (plex, plex_tv, other) = (plex(1).await, plex(1).await, plex(1).await);
     let server = Server::builder()
         .plex(&plex)
@@ -188,47 +237,6 @@ async fn what_is_not_a_picture_of_an_allowed_place_costs_no_call() {
     let host = plex.url().strip_prefix("http://").unwrap().to_owned();
     let port = host.split_once(':').unwrap().1.to_owned();
     let elsewhere = other.url();
-    let mut refused = 0;
-    for path in [
-        "",
-        "/",
-        "/identity",
-        "/accounts",
-        "/activities",
-        "/status/sessions",
-        "/status/sessions/terminate?sessionId=1",
-        "/status/sessions/history/all",
-        "/library/sections",
-        "/library/sections/1/refresh",
-        "/library/sections/1/all",
-        "/library/sections/1/emptyTrash",
-        "/library/metadata/1",
-        "/library/metadata/1/refresh",
-        "/library/metadata/1/children",
-        "/library/metadata/1/thumb/x",
-        "/library/metadata/1/thumb/../../../../status/sessions",
-        "/library/metadata/1/thumb/%2e%2e/%2e%2e/%2e%2e/%2e%2e/accounts",
-        "/library/metadata/1/thumb%2f1",
-        "/library/metadata/1/thumb%252f1",
-        "/library/metadata/1/thumb/1;x",
-        "/library/metadata/1/thumb/1\0",
-        "/library/metadata/1/thumb/1#x",
-        "/library/metadata/1/thumb/1?url=http://192.0.2.1/",
-        "/library/metadata/1\\thumb\\1",
-        "//library/metadata/1/thumb/1",
-        "/:/prefs",
-        "/:/scrobble?key=1",
-        "/video/:/transcode/universal/stop?session=1",
-        "/photo/:/transcode?width=1&height=1",
-        "/photo/:/transcode?url=/status/sessions&width=1&height=1",
-        "/photo/:/transcode?url=http://192.0.2.1/x.png&width=1&height=1",
-        "/photo/:/transcode?url=/library/metadata/1/thumb/1&width=99999&height=1",
-    ] {
-        for url in [path.to_owned(), format!("http://{host}{path}")] {
-            assert_eq!(refusal(&server, &url).await.0, 404, "{url}");
-            refused += 1;
-        }
-    }
     for url in [
         format!("ftp://{host}{thumb}"),
         format!("file://{thumb}"),
@@ -266,9 +274,7 @@ async fn what_is_not_a_picture_of_an_allowed_place_costs_no_call() {
         String::new(),
     ] {
         assert_eq!(refusal(&server, &url).await.0, 404, "{url}");
-        refused += 1;
     }
-    assert!(refused >= 50);
     for simulator in [&plex, &plex_tv, &other] {
         nothing_was_asked(simulator);
     }
