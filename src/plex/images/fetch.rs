@@ -1,4 +1,7 @@
 //! One picture from where it is: within a deadline, a size and the hosts that may be asked.
+//!
+//! It is read to its end before it is sent: tag, type and cache need all of it, and a picture
+//! that breaks off is answered as an error. [`Memory`] bounds what that takes.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -203,6 +206,10 @@ async fn read(mut response: Response, memory: &Memory) -> Result<Picture, Pictur
     }
     let mut reserved = memory.reserve();
     let mut bytes = Vec::new();
+    if let Some(length) = promised.and_then(|length| usize::try_from(length).ok()) {
+        reserved.grow_to(length)?;
+        bytes.reserve_exact(length);
+    }
     loop {
         let chunk = response.chunk().await;
         let chunk = chunk.map_err(|error| failed(&PlexError::from_reqwest(&error)))?;
