@@ -18,6 +18,7 @@ mod frontend;
 mod harness;
 mod http;
 mod image;
+mod images;
 mod lifecycle;
 mod sessions;
 mod settings;

@@ -14,8 +14,8 @@ impl<'a> Accepts<'a> {
         Self { headers }
     }
 
-    /// Weak comparison (RFC 9110, 8.8.3.2) with a weak tag.
-    pub(super) fn has(&self, etag: &HeaderValue) -> bool {
+    /// Whether the client has what carries this tag: weak comparison (RFC 9110, 8.8.3.2).
+    pub fn has(&self, etag: &HeaderValue) -> bool {
         let Ok(etag) = etag.to_str() else {
             return false;
         };

@@ -2,14 +2,17 @@
 //!
 //! The frontend joins the `msg` texts and shows them, so their wording is part of the contract.
 
+use std::convert::Infallible;
 use std::num::{IntErrorKind, ParseIntError};
 
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, body::Bytes};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use url::form_urlencoded;
 use utoipa::ToSchema;
 
 use crate::web::error::ApiError;
@@ -188,6 +191,52 @@ fn from_float(number: f64) -> Result<i64, NotAnInteger> {
     }
     #[expect(clippy::cast_possible_truncation, reason = "whole and within bounds")]
     Ok(number as i64)
+}
+
+/// The parameters of a query, decoded, in their order.
+#[derive(Debug)]
+pub struct QueryParameters(Vec<(String, String)>);
+
+impl QueryParameters {
+    /// A text that must be there, though it may be empty. The last one counts where there are
+    /// several.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn required_text(&self, name: &'static str) -> Result<&str, ValidationError> {
+        self.last(name).ok_or_else(|| {
+            ValidationError::from(Problem {
+                kind: "missing",
+                loc: vec!["query".into(), name.into()],
+                msg: "Field required",
+                input: Value::Null,
+                ctx: None,
+            })
+        })
+    }
+
+    fn last(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.iter().rev();
+        values
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn of(query: &str) -> Self {
+        Self(
+            form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+        )
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for QueryParameters {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts.uri.query().unwrap_or_default()))
+    }
 }
 
 /// Extracts a JSON body. As in 3.3.0 the media type must say JSON; a body without one, or with
@@ -397,6 +446,19 @@ mod tests {
         assert_eq!(problem[0]["msg"], "JSON decode error");
         let second_line = refused("{\"url\":1,\n  x", true);
         assert_eq!(second_line[0]["loc"], json!(["body", 12]));
+    }
+
+    #[test]
+    fn the_last_parameter_of_a_name_counts_and_a_missing_one_is_named() {
+        let query = QueryParameters::of("url=a&x=1&url=b%20c+d&y=");
+        assert_eq!(query.required_text("url").unwrap(), "b c d");
+        assert_eq!(query.required_text("y").unwrap(), "");
+        let error = query.required_text("z").unwrap_err();
+        assert_eq!(
+            serde_json::to_value(error).unwrap(),
+            json!({"detail": [{"type":"missing","loc":["query","z"],
+                               "msg":"Field required","input":null}]})
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::locked;
@@ -16,6 +16,8 @@ use super::pages::error_page;
 
 /// How many bytes `Fault::Huge` sends at a time.
 const CHUNK: usize = 64 * 1024;
+/// The beginning of a PNG file.
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
 
 /// A misbehaviour of the simulated server.
 #[derive(Clone, Debug)]
@@ -45,6 +47,10 @@ pub enum Fault {
     BrokenJson,
     /// 200 with exactly this JSON.
     Body(String),
+    /// 200 with exactly this, under this content type or none.
+    Content(Option<&'static str>, Vec<u8>),
+    /// 200 with a PNG of this many bytes and no `content-length`; only its beginning is one.
+    HugePicture(u64),
     /// 200 with this many bytes of JSON white space and no `content-length`.
     Huge(u64),
     /// 302 to this location.
@@ -113,7 +119,9 @@ impl Faults {
                 r#"{"MediaContainer":{"size":2,"Metadata":[{"title":"Half a"#,
             ),
             Fault::Body(body) => typed("application/json", body),
-            Fault::Huge(bytes) => huge(bytes),
+            Fault::Content(kind, body) => content(kind, body),
+            Fault::HugePicture(bytes) => huge("image/png", PNG, bytes),
+            Fault::Huge(bytes) => huge("application/json", b"", bytes),
             Fault::Redirect(to) => with_header(error_page(302), "location", &to),
         }
     }
@@ -180,12 +188,23 @@ async fn cut(real: Response<Body>) -> Response<Body> {
     head.map(|()| Body::from_stream(halves))
 }
 
-fn huge(bytes: u64) -> Response<Body> {
+fn content(kind: Option<&'static str>, body: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    if let Some(kind) = kind {
+        let kind = HeaderValue::from_static(kind);
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    response
+}
+
+/// `start`, then blanks up to this many bytes more.
+fn huge(kind: &'static str, start: &'static [u8], bytes: u64) -> Response<Body> {
     static SPACES: [u8; CHUNK] = [b' '; CHUNK];
+    let start = stream::iter((!start.is_empty()).then(|| Ok(Bytes::from_static(start))));
     let chunks = stream::unfold(bytes, |left| async move {
         let size = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
         let chunk = Bytes::from_static(&SPACES).slice(..size);
         (size > 0).then(|| (Ok::<_, io::Error>(chunk), left - size as u64))
     });
-    typed("application/json", Body::from_stream(chunks))
+    typed(kind, Body::from_stream(start.chain(chunks)))
 }

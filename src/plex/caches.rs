@@ -4,7 +4,8 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{
-    activities, counts, libraries, recent_media, sessions, show_art, stats, users, watch_history,
+    activities, counts, images, libraries, recent_media, sessions, show_art, stats, users,
+    watch_history,
 };
 use crate::app::AppState;
 use crate::cache::{CacheAdmin, Origin, Policy, SharedError};
@@ -97,6 +98,7 @@ pub fn adopt_server(settings: &Settings) {
     for cache in all() {
         cache.adopt(Origin(settings.plex_revision));
     }
+    images::adopt(settings.plex_revision);
 }
 
 /// Empties all caches and sets their counters to zero.
@@ -104,6 +106,7 @@ pub(super) fn clear() {
     for cache in all() {
         cache.clear();
     }
+    images::clear();
     counts::forget();
     show_art::forget();
 }

@@ -1,6 +1,7 @@
 //! Addresses of pictures as the API gives them out: without the owner's token.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use url::form_urlencoded;
 
 const TOKEN: &str = "x-plex-token";
 /// What Python's `quote` leaves as it is.
@@ -11,27 +12,15 @@ const QUOTED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'/');
 
-/// A path on the Plex server, or the address of an avatar, without a token; `None` for none.
+/// A path on the Plex server, or the address of an avatar, without a token, a password or a
+/// fragment; `None` for none.
 pub(super) fn shown(link: &str) -> Option<String> {
     let link = link.trim();
+    let link = link.split_once('#').map_or(link, |(before, _)| before);
     if link.is_empty() {
         return None;
     }
-    let Some((before, query)) = link.split_once('?') else {
-        return Some(link.to_owned());
-    };
-    let kept: Vec<&str> = query
-        .split('&')
-        .filter(|pair| {
-            let name = pair.split('=').next().unwrap_or_default();
-            !name.eq_ignore_ascii_case(TOKEN)
-        })
-        .collect();
-    Some(if kept.is_empty() {
-        before.to_owned()
-    } else {
-        format!("{before}?{}", kept.join("&"))
-    })
+    Some(without_token(&without_user(link)))
 }
 
 /// The same behind our own image proxy, ready to be the source of an image.
@@ -41,6 +30,76 @@ pub(super) fn proxied(link: &str) -> Option<String> {
         "/api/plex/proxy/image?url={}",
         utf8_percent_encode(&link, QUOTED)
     ))
+}
+
+/// Removes the token wherever 3.3.0 put it: in the query, behind an address that has none
+/// (`…/avatar&X-Plex-Token=…`), and in the address that the photo transcoder is given.
+pub(super) fn without_token(link: &str) -> String {
+    cleaned(link, |pair| match value_with_token(pair) {
+        None => pair.to_owned(),
+        Some((name, address)) => {
+            // Deeper than that nobody puts a token: then the value goes.
+            let inner = cleaned(&address, str::to_owned);
+            let value = if mentions_token(&inner) { "" } else { &inner };
+            form_urlencoded::Serializer::new(String::new())
+                .append_pair(&name, value)
+                .finish()
+        }
+    })
+}
+
+fn cleaned(link: &str, pair: impl Fn(&str) -> String) -> String {
+    let (path, query) = link
+        .split_once('?')
+        .map_or((link, None), |(path, query)| (path, Some(query)));
+    let without = |text: &str, pair: &dyn Fn(&str) -> String| -> Vec<String> {
+        let kept = text.split('&').filter(|pair| !is_token(pair));
+        kept.map(pair).collect()
+    };
+    let path = without(path, &str::to_owned).join("&");
+    let query = query.map(|query| without(query, &pair).join("&"));
+    match query.as_deref() {
+        None | Some("") => path,
+        Some(query) => format!("{path}?{query}"),
+    }
+}
+
+/// Whether a pair of a query is the token, however its name is spelled.
+fn is_token(pair: &str) -> bool {
+    form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name.eq_ignore_ascii_case(TOKEN))
+}
+
+/// Name and value of a pair whose value holds a token: an address within the address.
+fn value_with_token(pair: &str) -> Option<(String, String)> {
+    form_urlencoded::parse(pair.as_bytes())
+        .find(|(_, value)| mentions_token(value))
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+}
+
+/// Whether the token's name is in there, encoded up to three times.
+fn mentions_token(text: &str) -> bool {
+    let mut text = text.to_ascii_lowercase();
+    for _ in 0..3 {
+        if text.contains(TOKEN) {
+            return true;
+        }
+        text = percent_decode_str(&text)
+            .decode_utf8_lossy()
+            .to_ascii_lowercase();
+    }
+    text.contains(TOKEN)
+}
+
+/// Without user and password in front of the host.
+fn without_user(link: &str) -> String {
+    let Some((scheme, rest)) = link.split_once("://") else {
+        return link.to_owned();
+    };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => link.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +119,22 @@ mod tests {
                 "https://plex.tv/users/a/avatar?c=1",
             ),
             ("/photo?X-Plex-Token=T&width=1", "/photo?width=1"),
+            (
+                "https://plex.tv/users/a/avatar&X-Plex-Token=T",
+                "https://plex.tv/users/a/avatar",
+            ),
+            ("/a?X%2DPlex%2dToken=T&b=%20", "/a?b=%20"),
+            ("/a?", "/a"),
+            ("/a#X-Plex-Token=T", "/a"),
+            ("http://me:word@plex/a?x=@", "http://plex/a?x=@"),
+            (
+                "/photo/:/transcode?width=1&url=%2Flibrary%2Fmetadata%2F1%2Fthumb%3FX-Plex-Token%3DT",
+                "/photo/:/transcode?width=1&url=%2Flibrary%2Fmetadata%2F1%2Fthumb",
+            ),
+            (
+                "/photo?url=%2Fa%3Furl%3D%252Fb%253FX%252DPlex-Token%253DT&width=1",
+                "/photo?url=&width=1",
+            ),
         ] {
             assert_eq!(shown(link).as_deref(), Some(expected));
         }

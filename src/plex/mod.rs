@@ -15,6 +15,7 @@ mod debug;
 mod error;
 mod freshness;
 mod history_sync;
+mod images;
 mod kept;
 mod libraries;
 mod links;
@@ -65,4 +66,5 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(recent_media::router())
         .merge(users::router())
         .merge(debug::router())
+        .merge(images::router())
 }

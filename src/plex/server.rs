@@ -1,25 +1,27 @@
 //! The client of a Plex Media Server: one way to call it. The endpoints are in [`super::api`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::redirect;
+use reqwest::{ClientBuilder, header, redirect};
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::error::PlexError;
+use super::images::PublicHosts;
 use super::wire::Envelope;
 use crate::settings::{PlexClientSettings, PlexTarget, Secret};
 
-/// Calls to one server at a time; more make a busy server slower, not faster.
+/// Calls to one server at a time; more make a busy server slower, not faster. Pictures have as
+/// many of their own, so that a page full of posters does not hold up the data.
 const SLOTS: usize = 4;
 /// The largest answer that is read, after decompression.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Plex closes idle connections after about 20 s; ours go first, so that no request meets one
 /// that is being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -30,7 +32,16 @@ pub struct PlexClient {
     verifying: reqwest::Client,
     trusting: reqwest::Client,
     settings: PlexClientSettings,
-    slots: Mutex<HashMap<String, Weak<Semaphore>>>,
+    slots: Mutex<HashMap<String, Weak<Slots>>>,
+    /// The way to avatars; made when the first is asked for.
+    public_hosts: OnceLock<PublicHosts>,
+}
+
+/// The places for calls to one server.
+#[derive(Debug)]
+struct Slots {
+    data: Semaphore,
+    pictures: Semaphore,
 }
 
 /// One Plex server: an address and the token for it.
@@ -40,7 +51,7 @@ pub struct PlexServer {
     base: Url,
     token: Secret,
     timeout: Duration,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
 }
 
 impl PlexClient {
@@ -57,23 +68,20 @@ impl PlexClient {
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .redirect(redirect::Policy::none())
         };
-        let verifying = match builder().build() {
-            Ok(client) => client,
-            Err(_no_certificates) => {
-                tracing::warn!(
-                    "No CA certificates found on this system (package ca-certificates): \
-                     HTTPS to public names will be refused"
-                );
-                builder().tls_certs_only([]).build()?
-            }
-        };
+        let verifying = verifying(builder)?;
         let trusting = builder().tls_danger_accept_invalid_certs(true).build()?;
         Ok(Self {
             verifying,
             trusting,
             settings,
             slots: Mutex::default(),
+            public_hosts: OnceLock::new(),
         })
+    }
+
+    /// The way to the hosts of avatars, which needs neither server nor token.
+    pub(super) fn public_hosts(&self, make: impl FnOnce() -> PublicHosts) -> &PublicHosts {
+        self.public_hosts.get_or_init(make)
     }
 
     /// The server that `target` means. Whoever calls the same address shares its slots.
@@ -102,14 +110,17 @@ impl PlexClient {
         self.verifying.clone()
     }
 
-    fn slots_of(&self, base: &Url) -> Arc<Semaphore> {
+    fn slots_of(&self, base: &Url) -> Arc<Slots> {
         let mut all = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         // Bounded by the calls that run: an address nobody calls at the moment is dropped.
         all.retain(|_, slots| slots.strong_count() > 0);
         if let Some(slots) = all.get(base.as_str()).and_then(Weak::upgrade) {
             return slots;
         }
-        let slots = Arc::new(Semaphore::new(SLOTS));
+        let slots = Arc::new(Slots {
+            data: Semaphore::new(SLOTS),
+            pictures: Semaphore::new(SLOTS),
+        });
         all.insert(base.as_str().to_owned(), Arc::downgrade(&slots));
         slots
     }
@@ -144,7 +155,7 @@ impl PlexServer {
     }
 
     async fn fetch(&self, path: &str, query: &[(&str, &str)]) -> Result<Bytes, PlexError> {
-        let _slot = self.slots.acquire().await;
+        let _slot = self.slots.data.acquire().await;
         let response = self.send(path, query).await?;
         body_of(successful(response)?, LARGEST_ANSWER).await
     }
@@ -152,7 +163,7 @@ impl PlexServer {
     /// What the server answers, whatever it is: status and body. For people who look for a fault.
     pub(super) async fn raw(&self, path: &str) -> Result<(u16, Bytes), PlexError> {
         let call = async {
-            let _slot = self.slots.acquire().await;
+            let _slot = self.slots.data.acquire().await;
             let response = self.send(path, &[]).await?;
             let status = response.status().as_u16();
             Ok((status, body_of(response, LARGEST_ANSWER).await?))
@@ -167,9 +178,7 @@ impl PlexServer {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<reqwest::Response, PlexError> {
-        let mut url = self.base.clone();
-        // A server behind a reverse proxy may live below a path of its own.
-        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        let mut url = self.at(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -181,6 +190,53 @@ impl PlexServer {
             .await
             .map_err(|error| PlexError::from_reqwest(&error))
     }
+
+    /// A place among the calls for pictures; to be kept until the picture is read.
+    ///
+    /// # Errors
+    /// Never: nothing closes the semaphore.
+    pub(super) async fn picture_slot(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.slots.pictures.acquire().await
+    }
+
+    /// The answer to the call for a picture, whatever its status, its body unread. Neither waits
+    /// for a slot nor has a deadline: the caller sees to both.
+    pub(super) async fn picture(
+        &self,
+        path: &str,
+        query: Option<&str>,
+    ) -> Result<reqwest::Response, PlexError> {
+        let mut url = self.at(path);
+        url.set_query(query);
+        let request = self.http.get(url).header(header::ACCEPT, "image/*");
+        let request = request.header("X-Plex-Token", self.token.expose());
+        let response = request.send().await;
+        response.map_err(|error| PlexError::from_reqwest(&error))
+    }
+
+    /// The address of a path; a server behind a reverse proxy may live below a path of its own.
+    fn at(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        url
+    }
+}
+
+/// A client that checks certificates, even on a system that has none to check them against.
+///
+/// # Errors
+/// When the TLS library can't be set up at all.
+pub(super) fn verifying(
+    builder: impl Fn() -> ClientBuilder,
+) -> Result<reqwest::Client, reqwest::Error> {
+    if let Ok(client) = builder().build() {
+        return Ok(client);
+    }
+    tracing::warn!(
+        "No CA certificates found on this system (package ca-certificates): \
+         HTTPS to public names will be refused"
+    );
+    builder().tls_certs_only([]).build()
 }
 
 /// Any other status than 2xx is an error.
@@ -216,7 +272,7 @@ pub(super) async fn body_of(
 
 /// `Retry-After` in seconds (RFC 9110, 10.2.3); its date form is not used by Plex.
 fn retry_after(response: &reqwest::Response) -> Option<Duration> {
-    let value = response.headers().get(reqwest::header::RETRY_AFTER)?;
+    let value = response.headers().get(header::RETRY_AFTER)?;
     value
         .to_str()
         .ok()?

@@ -51,6 +51,11 @@ impl ApiError {
         Self::of(StatusCode::NOT_FOUND, "Not Found")
     }
 
+    /// Status 404 with a text that says what is not there.
+    pub fn missing(detail: impl Into<String>) -> Self {
+        Self::of(StatusCode::NOT_FOUND, detail)
+    }
+
     /// Status 405 with FastAPI's text.
     pub fn method_not_allowed() -> Self {
         Self::of(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
@@ -59,6 +64,17 @@ impl ApiError {
     /// Status 408: it took too long, sending it or answering it.
     pub fn request_timeout() -> Self {
         Self::of(StatusCode::REQUEST_TIMEOUT, "Request Timeout")
+    }
+
+    /// Status 502: a server that we depend on does not answer as it should. Never its own status,
+    /// for a 401 would log the user out of the frontend.
+    pub fn bad_gateway(detail: impl Into<String>) -> Self {
+        Self::of(StatusCode::BAD_GATEWAY, detail)
+    }
+
+    /// Status 504: a server that we depend on does not answer in time.
+    pub fn gateway_timeout(detail: impl Into<String>) -> Self {
+        Self::of(StatusCode::GATEWAY_TIMEOUT, detail)
     }
 
     /// Status 503: not now, for a reason that passes.
