@@ -27,10 +27,10 @@ pub struct OpenError {
 }
 
 impl OpenError {
-    pub(super) fn new(path: &Path, why: impl ToString) -> Self {
+    pub(super) fn new(path: &Path, why: impl Into<String>) -> Self {
         Self {
             path: path.to_owned(),
-            why: why.to_string(),
+            why: why.into(),
         }
     }
 }
@@ -55,7 +55,7 @@ pub enum Condition {
 /// It is no database, damaged, of a newer version, or can't be read.
 pub(super) async fn inspect(path: &Path, may_recover: bool) -> Result<Condition, OpenError> {
     let failed = |error: sqlx::Error| OpenError::new(path, describe(&error));
-    let size = match header(path).map_err(|error| OpenError::new(path, error))? {
+    let size = match header(path).map_err(|error| OpenError::new(path, error.to_string()))? {
         Header::Missing => return Ok(Condition::Missing),
         Header::Empty => return Ok(Condition::Empty),
         Header::Foreign => return Err(OpenError::new(path, "is not an SQLite database")),

@@ -73,7 +73,7 @@ impl Store {
         store.installation = store
             .identify()
             .await
-            .map_err(|error| OpenError::new(&path, error))?;
+            .map_err(|error| OpenError::new(&path, error.to_string()))?;
         Ok(store)
     }
 

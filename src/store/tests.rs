@@ -57,21 +57,21 @@ async fn numbers(store: &Store) -> Vec<i64> {
 /// A write that has begun and goes on until something is sent.
 async fn held(store: &Arc<Store>) -> oneshot::Sender<()> {
     let (release, released) = oneshot::channel::<()>();
-    let (begin, begun) = oneshot::channel();
+    let (tell, told) = oneshot::channel();
     let store = Arc::clone(store);
     tokio::spawn(async move {
         store
             .write(|c| {
                 Box::pin(async move {
                     c.execute("INSERT INTO numbers VALUES (1000)").await?;
-                    begin.send(()).unwrap();
+                    tell.send(()).unwrap();
                     let _ = released.await;
                     Ok(())
                 })
             })
             .await
     });
-    begun.await.unwrap();
+    told.await.unwrap();
     release
 }
 

@@ -264,7 +264,10 @@ impl Task {
             tracing::error!("{} writes were not done: {error}", done.len().max(1));
         }
         for answer in done {
-            answer(committed.as_ref().map(|()| ()).map_err(StoreError::again));
+            answer(match &committed {
+                Ok(()) => Ok(()),
+                Err(error) => Err(error.again()),
+            });
         }
         (healthy, closing)
     }
