@@ -119,7 +119,7 @@ pub async fn seed(store: &Store) -> Result<(), StoreError> {
     loop {
         let rows = Report::after(store.reader(), cursor.id).await?;
         let Some(last) = rows.last() else {
-            return Ok(());
+            break;
         };
         let next = Cursor {
             id: last.id,
@@ -138,6 +138,14 @@ pub async fn seed(store: &Store) -> Result<(), StoreError> {
         }
         (cursor, stored) = (next, Some(text));
     }
+    if stored.is_none() && cursor.id > 0 {
+        // Only old rows: they need not be read through again.
+        let text = cursor.to_string();
+        store
+            .write(|c| Box::pin(record(c, HashMap::new(), None, text)))
+            .await?;
+    }
+    Ok(())
 }
 
 /// Adds a batch, unless the cursor is no longer where the batch began.

@@ -173,7 +173,7 @@ pub(super) async fn reading(path: &Path) -> SqliteConnectOptions {
 }
 
 fn has_no_log(path: &Path) -> bool {
-    let log = std::fs::metadata(path.with_extension("db-wal"));
+    let log = std::fs::metadata(beside(path, "-wal"));
     log.map_or(true, |log| log.len() == 0)
 }
 
@@ -208,6 +208,13 @@ pub(super) async fn connect_for_copying(path: &Path) -> Result<SqliteConnection,
         Err(_) => try_out(&reading(path).await).await,
         connected => connected,
     }
+}
+
+/// The name of one of the files that SQLite keeps beside a database.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 fn is_in_wal_mode(path: &Path) -> bool {

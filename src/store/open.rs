@@ -30,7 +30,8 @@ pub(super) struct Opened {
 /// usable, and nothing into a file of another version before that is copied.
 pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Opened, OpenError> {
     warn_of_others(path).await;
-    let writable = place::is_writable(data_dir, path);
+    let directory = path.parent().unwrap_or(data_dir);
+    let writable = place::is_writable(directory, path);
     let condition = inspect(path, writable).await?;
     if !writable {
         return read_only(path, condition).await;
@@ -49,7 +50,7 @@ pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Opened, OpenErr
     let mut writer = SqliteConnection::connect_with(&writing)
         .await
         .map_err(failed)?;
-    choose_journal(&mut writer, place::is_network(data_dir))
+    choose_journal(&mut writer, place::is_network(directory))
         .await
         .map_err(failed)?;
     bring_up_to_date(&mut writer).await.map_err(failed)?;

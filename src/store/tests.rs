@@ -221,6 +221,49 @@ async fn a_write_that_ends_the_transaction_itself_does_not_stop_the_writer() {
 }
 
 #[tokio::test]
+async fn a_write_without_end_does_not_keep_the_others_away() {
+    let (_directory, store) = store().await;
+    let release = held(&store).await;
+    tokio::time::pause();
+    assert!(matches!(insert(&store, 5).await, Err(StoreError::Busy)));
+    tokio::time::advance(Duration::from_secs(30)).await;
+    tokio::time::resume();
+    insert(&store, 6).await.unwrap();
+    assert_eq!(numbers(&store).await, [6], "what took too long was undone");
+    drop(release);
+}
+
+#[tokio::test]
+async fn a_path_may_have_any_characters_and_the_file_may_be_a_link() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("a?b%20c#d 'é&mode=ro");
+    let elsewhere = directory.path().join("elsewhere");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::create_dir(&elsewhere).unwrap();
+    let link = data.join(FILE_NAME);
+    std::os::unix::fs::symlink(elsewhere.join("real.db"), &link).unwrap();
+    std::fs::write(elsewhere.join("real.db"), "").unwrap();
+    for _ in 0..2 {
+        let store = Store::open(&data).await.unwrap();
+        set(&store).await.unwrap();
+        let read = condition(&data).await.unwrap();
+        assert_eq!(read, Condition::Ours);
+        let copy = data.join(format!("copy {}", store.installation()));
+        let _ = std::fs::remove_file(&copy);
+        back_up(&data, &copy).await.unwrap();
+        store.close().await;
+    }
+    assert!(link.is_symlink());
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 1);
+}
+
+async fn set(store: &Store) -> Result<(), StoreError> {
+    store
+        .write(|c| Box::pin(set_state(c, "name", "value")))
+        .await
+}
+
+#[tokio::test]
 async fn closing_does_what_is_queued_and_leaves_one_file() {
     let (directory, store) = store().await;
     let release = held(&store).await;
