@@ -97,6 +97,11 @@ fn files(directory: &Path) -> Vec<String> {
     names
 }
 
+/// Waits until the server's console has this.
+async fn logged(server: &Server, line: &str) {
+    until(line, || server.log().contains(line)).await;
+}
+
 async fn stop(server: &mut Server) {
     server.signal("TERM").await;
     assert_eq!(server.end().await.code(), Some(0), "{}", server.log());
@@ -167,6 +172,7 @@ async fn a_database_of_3_3_0_is_adopted_without_loss() {
         std::fs::rename(file, builder.directory().join("data").join(name)).unwrap();
     }
     let mut server = builder.start().await;
+    logged(&server, "Database initialized at data/komandorr.db").await;
     assert!(!server.log().contains("Adopting"), "{}", server.log());
     stop(&mut server).await;
     let copy = database(server.directory.path()).with_file_name("komandorr.db.before-rust");
@@ -210,13 +216,7 @@ async fn older_databases_get_what_they_lack() {
             VALUES (1, 'a@example.org', 1, '2025-11-22 08:26:40.000000', 1);";
     prepare(&builder, &[&of_3_0_0, older, rows]).await;
     let mut server = builder.start().await;
-    assert!(
-        server
-            .log()
-            .contains("Adding storage_hostname column to services table"),
-        "{}",
-        server.log()
-    );
+    logged(&server, "Adding storage_hostname column to services table").await;
     stop(&mut server).await;
     let mut after = look(&database(server.directory.path())).await;
     let found = columns(&mut after).await;
@@ -297,7 +297,7 @@ async fn another_program_that_has_the_database_open_is_named() {
         "Another process has the database open (pid {}, sleep)",
         other.id()
     );
-    until("the warning", || server.log().contains(&warning)).await;
+    logged(&server, &warning).await;
     other.kill().unwrap();
     other.wait().unwrap();
 }
@@ -369,11 +369,7 @@ async fn a_database_that_cannot_be_written_is_read() {
             return;
         };
         let mut server = builder.start().await;
-        assert!(
-            server.log().contains("nothing will be stored"),
-            "{}",
-            server.log()
-        );
+        logged(&server, "nothing will be stored").await;
         assert_eq!(server.get("/api/health").await.status, 200);
         stop(&mut server).await;
         assert!(!server.log().contains("ERROR"), "{}", server.log());
@@ -407,15 +403,11 @@ async fn without_space_for_the_copy_the_database_is_adopted_all_the_same() {
     let filling = "CREATE TABLE filling (data BLOB); INSERT INTO filling VALUES (zeroblob(900000))";
     prepare(&builder, &[SCHEMA, ODD_ROWS, filling]).await;
     let mut server = builder.start().await;
-    let log = server.log();
     stop(&mut server).await;
     let left = files(server.directory.path());
     unmount(&data);
-    assert!(
-        log.contains("No copy of the original database was made"),
-        "{log}"
-    );
-    assert!(log.contains("not enough space"), "{log}");
+    logged(&server, "No copy of the original database was made").await;
+    logged(&server, "not enough space").await;
     assert_eq!(left, ["komandorr.db", "komandorr.lock"]);
 }
 
@@ -470,10 +462,13 @@ async fn a_plex_server_in_the_database_moves_to_the_settings_once() {
     assert_eq!(plex["server_url"], "http://192.0.2.1:32400");
     assert_eq!(plex["server_token"], "secret-token");
     assert_eq!(plex["server_name"], "Home");
-    let log = server.log();
-    assert!(log.contains("Migrating Plex config from database to config.json..."));
-    assert!(log.contains("Plex config migration completed successfully"));
-    assert!(!log.contains("secret-token"));
+    logged(
+        &server,
+        "Migrating Plex config from database to config.json...",
+    )
+    .await;
+    logged(&server, "Plex config migration completed successfully").await;
+    assert!(!server.log().contains("secret-token"));
     stop(&mut server).await;
     let mut after = look(&database(server.directory.path())).await;
     let kept = "SELECT server_token FROM plex_stats";
