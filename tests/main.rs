@@ -10,9 +10,11 @@
 
 mod activities;
 mod auth;
+mod backup;
 mod caching;
 mod command_line;
 mod connection;
+mod database;
 mod demo;
 mod frontend;
 mod harness;

@@ -20,7 +20,8 @@ pub struct ServiceCounts {
 /// # Errors
 /// The database can't be read.
 pub async fn count_services(store: &Store) -> Result<ServiceCounts, StoreError> {
-    let query = "SELECT coalesce(status, 'offline'), count(*) FROM services GROUP BY 1";
+    let query =
+        "SELECT coalesce(CAST(status AS TEXT), 'offline'), count(*) FROM services GROUP BY 1";
     let states: Vec<(String, i64)> = sqlx::query_as(query).fetch_all(store.reader()).await?;
     let mut counts = ServiceCounts::default();
     for (state, services) in states {

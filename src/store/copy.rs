@@ -8,7 +8,7 @@ use std::path::Path;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tempfile::NamedTempFile;
 
-use super::inspect::{connect_for_copying, describe, is_about_values, options};
+use super::inspect::{beside, connect_for_copying, describe, is_about_values, options};
 use super::place;
 
 /// Beginning of the name of an unfinished copy.
@@ -85,7 +85,7 @@ pub(super) async fn copy(source: &Path, target: &Path) -> Result<Copied, CopyErr
 }
 
 fn size_with_log(source: &Path) -> io::Result<u64> {
-    let log = fs::metadata(source.with_extension("db-wal")).map_or(0, |log| log.len());
+    let log = fs::metadata(beside(source, "-wal")).map_or(0, |log| log.len());
     Ok(fs::metadata(source)?.len() + log)
 }
 

@@ -27,10 +27,10 @@ pub struct OpenError {
 }
 
 impl OpenError {
-    pub(super) fn new(path: &Path, why: impl ToString) -> Self {
+    pub(super) fn new(path: &Path, why: impl Into<String>) -> Self {
         Self {
             path: path.to_owned(),
-            why: why.to_string(),
+            why: why.into(),
         }
     }
 }
@@ -55,7 +55,7 @@ pub enum Condition {
 /// It is no database, damaged, of a newer version, or can't be read.
 pub(super) async fn inspect(path: &Path, may_recover: bool) -> Result<Condition, OpenError> {
     let failed = |error: sqlx::Error| OpenError::new(path, describe(&error));
-    let size = match header(path).map_err(|error| OpenError::new(path, error))? {
+    let size = match header(path).map_err(|error| OpenError::new(path, error.to_string()))? {
         Header::Missing => return Ok(Condition::Missing),
         Header::Empty => return Ok(Condition::Empty),
         Header::Foreign => return Err(OpenError::new(path, "is not an SQLite database")),
@@ -173,7 +173,7 @@ pub(super) async fn reading(path: &Path) -> SqliteConnectOptions {
 }
 
 fn has_no_log(path: &Path) -> bool {
-    let log = std::fs::metadata(path.with_extension("db-wal"));
+    let log = std::fs::metadata(beside(path, "-wal"));
     log.map_or(true, |log| log.len() == 0)
 }
 
@@ -208,6 +208,13 @@ pub(super) async fn connect_for_copying(path: &Path) -> Result<SqliteConnection,
         Err(_) => try_out(&reading(path).await).await,
         connected => connected,
     }
+}
+
+/// The name of one of the files that SQLite keeps beside a database.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 fn is_in_wal_mode(path: &Path) -> bool {

@@ -10,7 +10,7 @@ mod place;
 mod tests;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -34,8 +34,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 const READERS: u32 = 4;
 /// How long a read waits for its turn.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a stop waits for what is still read, and for what is still written.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(8);
+/// How long a stop waits for reads …
+const READS_GRACE: Duration = Duration::from_secs(1);
+/// … and for queued writes. Nobody has been told yet that those are done.
+const WRITES_GRACE: Duration = Duration::from_secs(2);
 
 /// The open database.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl Store {
     /// It is no database, damaged, of a newer version, or can't be created or brought to the
     /// current schema. Unless the last is the case nothing was written.
     pub async fn open(data_dir: &Path) -> Result<Self, OpenError> {
-        let path = data_dir.join(FILE_NAME);
+        let path = file_in(data_dir);
         let opened = open::open(data_dir, &path).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -73,7 +75,7 @@ impl Store {
         store.installation = store
             .identify()
             .await
-            .map_err(|error| OpenError::new(&path, error))?;
+            .map_err(|error| OpenError::new(&path, error.to_string()))?;
         Ok(store)
     }
 
@@ -162,17 +164,26 @@ impl Store {
     /// Does the writes that are queued and ends all connections; what is not in the main file yet
     /// goes there. Nothing can be read or written afterwards.
     pub async fn close(&self) {
-        let readers = timeout(CLOSE_PATIENCE, self.readers.close()).await;
+        let readers = timeout(READS_GRACE, self.readers.close()).await;
         let writer = async {
             if let Some(writer) = &self.writer {
                 writer.close().await;
             }
         };
-        let writer = timeout(CLOSE_PATIENCE, writer).await;
+        let writer = timeout(WRITES_GRACE, writer).await;
         if readers.is_err() || writer.is_err() {
             tracing::warn!("The database was still in use when the program ended");
         }
     }
+}
+
+/// The database's path. Of a link, what it leads to: SQLite keeps its other files there.
+fn file_in(data_dir: &Path) -> PathBuf {
+    let path = data_dir.join(FILE_NAME);
+    if path.is_symlink() {
+        return path.canonicalize().unwrap_or(path);
+    }
+    path
 }
 
 /// The first 16 bytes as a number.
@@ -188,7 +199,7 @@ fn high(bytes: &[u8]) -> u128 {
 /// # Errors
 /// A server would not start with it.
 pub async fn condition(data_dir: &Path) -> Result<Condition, OpenError> {
-    inspect::inspect(&data_dir.join(FILE_NAME), false).await
+    inspect::inspect(&file_in(data_dir), false).await
 }
 
 /// Copies the database in `data_dir` to `target`, a file that must not exist, while a server may
@@ -197,7 +208,7 @@ pub async fn condition(data_dir: &Path) -> Result<Condition, OpenError> {
 /// # Errors
 /// There is no database, no space, or a file of that name.
 pub async fn back_up(data_dir: &Path, target: &Path) -> Result<Copied, CopyError> {
-    copy::copy(&data_dir.join(FILE_NAME), target).await
+    copy::copy(&file_in(data_dir), target).await
 }
 
 /// Remembers something between runs; part of a [`Store::write`] job.

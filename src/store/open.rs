@@ -30,13 +30,16 @@ pub(super) struct Opened {
 /// usable, and nothing into a file of another version before that is copied.
 pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Opened, OpenError> {
     warn_of_others(path).await;
-    let writable = place::is_writable(data_dir, path);
+    let directory = path.parent().unwrap_or(data_dir);
+    let writable = place::is_writable(directory, path);
     let condition = inspect(path, writable).await?;
     if !writable {
         return read_only(path, condition).await;
     }
     match condition {
-        Condition::Missing => create(path).map_err(|error| OpenError::new(path, error))?,
+        Condition::Missing => {
+            create(path).map_err(|error| OpenError::new(path, error.to_string()))?;
+        }
         Condition::Foreign => keep_original(data_dir, path).await?,
         Condition::Empty | Condition::Ours => {}
     }
@@ -47,7 +50,7 @@ pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Opened, OpenErr
     let mut writer = SqliteConnection::connect_with(&writing)
         .await
         .map_err(failed)?;
-    choose_journal(&mut writer, data_dir)
+    choose_journal(&mut writer, place::is_network(directory))
         .await
         .map_err(failed)?;
     bring_up_to_date(&mut writer).await.map_err(failed)?;
@@ -144,8 +147,8 @@ fn remove_unfinished(data_dir: &Path) {
 }
 
 /// WAL, so that reads and writes do not wait for each other, where its shared memory works.
-async fn choose_journal(writer: &mut SqliteConnection, data_dir: &Path) -> Result<(), sqlx::Error> {
-    if place::is_network(data_dir) {
+async fn choose_journal(writer: &mut SqliteConnection, network: bool) -> Result<(), sqlx::Error> {
+    if network {
         tracing::info!("The data directory is on a network or FUSE file system: no WAL");
     } else {
         let mode: Result<String, _> = sqlx::query_scalar("PRAGMA journal_mode = WAL")
@@ -170,4 +173,35 @@ async fn bring_up_to_date(writer: &mut SqliteConnection) -> Result<(), sqlx::Err
         .await
         .map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
     legacy::add_unique_indexes(writer).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_that_comes_to_a_network_file_system_leaves_wal() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = options(&directory.path().join("d.db")).create_if_missing(true);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        for (network, expected) in [(false, "wal"), (true, "delete")] {
+            choose_journal(&mut connection, network).await.unwrap();
+            let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+            assert_eq!(mode, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_start_left_of_its_copy_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let names = [".komandorr-copy-abc", "komandorr.db", ".komandorr-demo"];
+        for name in names {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        remove_unfinished(directory.path());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
 }

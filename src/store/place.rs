@@ -11,8 +11,9 @@ use rustix::fs::{Access, access, statfs, statvfs};
 /// which one it is does not show.
 pub(super) fn is_network(path: &Path) -> bool {
     // A magic number has 32 bits; the field's type differs between platforms.
-    let kind = statfs(path).map(|about| (i128::from(about.f_type) & 0xffff_ffff) as u32);
-    kind.is_ok_and(is_network_kind)
+    let kind = statfs(path).map(|about| i128::from(about.f_type) & 0xffff_ffff);
+    let kind = kind.ok().and_then(|kind| u32::try_from(kind).ok());
+    kind.is_some_and(is_network_kind)
 }
 
 /// Linux's `f_type` numbers (statfs(2), `linux/magic.h`).

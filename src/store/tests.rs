@@ -57,21 +57,21 @@ async fn numbers(store: &Store) -> Vec<i64> {
 /// A write that has begun and goes on until something is sent.
 async fn held(store: &Arc<Store>) -> oneshot::Sender<()> {
     let (release, released) = oneshot::channel::<()>();
-    let (begin, begun) = oneshot::channel();
+    let (tell, told) = oneshot::channel();
     let store = Arc::clone(store);
     tokio::spawn(async move {
         store
             .write(|c| {
                 Box::pin(async move {
                     c.execute("INSERT INTO numbers VALUES (1000)").await?;
-                    begin.send(()).unwrap();
+                    tell.send(()).unwrap();
                     let _ = released.await;
                     Ok(())
                 })
             })
             .await
     });
-    begun.await.unwrap();
+    told.await.unwrap();
     release
 }
 
@@ -218,6 +218,49 @@ async fn a_write_that_ends_the_transaction_itself_does_not_stop_the_writer() {
     assert!(ended.is_err());
     insert(&store, 1).await.unwrap();
     assert_eq!(numbers(&store).await, [1]);
+}
+
+#[tokio::test]
+async fn a_write_without_end_does_not_keep_the_others_away() {
+    let (_directory, store) = store().await;
+    let release = held(&store).await;
+    tokio::time::pause();
+    assert!(matches!(insert(&store, 5).await, Err(StoreError::Busy)));
+    tokio::time::advance(Duration::from_secs(30)).await;
+    tokio::time::resume();
+    insert(&store, 6).await.unwrap();
+    assert_eq!(numbers(&store).await, [6], "what took too long was undone");
+    drop(release);
+}
+
+#[tokio::test]
+async fn a_path_may_have_any_characters_and_the_file_may_be_a_link() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("a?b%20c#d 'é&mode=ro");
+    let elsewhere = directory.path().join("elsewhere");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::create_dir(&elsewhere).unwrap();
+    let link = data.join(FILE_NAME);
+    std::os::unix::fs::symlink(elsewhere.join("real.db"), &link).unwrap();
+    std::fs::write(elsewhere.join("real.db"), "").unwrap();
+    for _ in 0..2 {
+        let store = Store::open(&data).await.unwrap();
+        set(&store).await.unwrap();
+        let read = condition(&data).await.unwrap();
+        assert_eq!(read, Condition::Ours);
+        let copy = data.join(format!("copy {}", store.installation()));
+        let _ = std::fs::remove_file(&copy);
+        back_up(&data, &copy).await.unwrap();
+        store.close().await;
+    }
+    assert!(link.is_symlink());
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 1);
+}
+
+async fn set(store: &Store) -> Result<(), StoreError> {
+    store
+        .write(|c| Box::pin(set_state(c, "name", "value")))
+        .await
 }
 
 #[tokio::test]

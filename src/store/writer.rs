@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::StoreError;
 
@@ -22,6 +22,8 @@ use super::error::StoreError;
 const QUEUE: usize = 256;
 /// How long a caller waits for the commit (ruling 29).
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A job that takes longer is undone: everybody else's writes wait for it.
+const JOB_LIMIT: Duration = Duration::from_secs(30);
 /// A transaction takes further jobs up to this many …
 const BATCH: usize = 64;
 /// … and for so long: all of them wait for its commit.
@@ -130,10 +132,12 @@ where
         Box::pin(async move {
             let result = match connection {
                 Ok(connection) => {
-                    let work = async { job(connection).await };
-                    let ended = AssertUnwindSafe(work).catch_unwind().await;
-                    let ended = ended.map_err(|_panic| StoreError::failed("a write panicked"));
-                    ended.and_then(|result| result.map_err(StoreError::from))
+                    let work = timeout(JOB_LIMIT, async { job(connection).await });
+                    match AssertUnwindSafe(work).catch_unwind().await {
+                        Ok(Ok(result)) => result.map_err(StoreError::from),
+                        Ok(Err(_)) => Err(StoreError::failed("a write took too long")),
+                        Err(_panic) => Err(StoreError::failed("a write panicked")),
+                    }
                 }
                 Err(refused) => Err(refused),
             };
@@ -264,7 +268,10 @@ impl Task {
             tracing::error!("{} writes were not done: {error}", done.len().max(1));
         }
         for answer in done {
-            answer(committed.as_ref().map(|()| ()).map_err(StoreError::again));
+            answer(match &committed {
+                Ok(()) => Ok(()),
+                Err(error) => Err(error.again()),
+            });
         }
         (healthy, closing)
     }
