@@ -146,7 +146,11 @@ fn collect(stream: impl AsyncRead + Send + Unpin + 'static) -> Arc<Mutex<String>
 
 impl Server {
     pub(crate) fn builder() -> Builder {
-        let directory = tempfile::tempdir().unwrap();
+        Self::builder_in(tempfile::tempdir().unwrap())
+    }
+
+    /// For a server that finds what another one has left.
+    pub(crate) fn builder_in(directory: TempDir) -> Builder {
         Builder {
             directory,
             arguments: Vec::new(),
@@ -212,6 +216,13 @@ impl Server {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// Ends it by this signal and gives what it leaves.
+    pub(crate) async fn stop_by(mut self, signal: &str) -> TempDir {
+        self.signal(signal).await;
+        self.end().await;
+        self.directory
     }
 
     /// Waits for its end.
