@@ -200,6 +200,15 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
+    /// Its resident memory in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let pid = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number.unwrap().parse().unwrap()
+    }
+
     pub(crate) fn config(&self) -> Value {
         let text = std::fs::read_to_string(self.directory.path().join("data/config.json"));
         serde_json::from_str(&text.unwrap()).unwrap()
