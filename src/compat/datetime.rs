@@ -34,7 +34,7 @@ pub fn from_sql(text: &str) -> Option<NaiveDateTime> {
     let text = text.trim().replacen('T', " ", 1);
     let naive = NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S%.f");
     let zoned = || DateTime::parse_from_rfc3339(&text).map(|at| at.naive_utc());
-    let date = || NaiveDate::parse_from_str(&text, "%Y-%m-%d").map(|date| date.into());
+    let date = || NaiveDate::parse_from_str(&text, "%Y-%m-%d").map(Into::into);
     naive.or_else(|_| zoned()).or_else(|_| date()).ok()
 }
 
