@@ -179,4 +179,19 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(steps.load(Ordering::Relaxed), 2);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_of_its_own_making_is_told_to_stop_and_waited_for() {
+        let tasks = Tasks::new(CancellationToken::new());
+        let ended = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&ended);
+        tasks.run("test", |stop| async move {
+            stop.cancelled().await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        tasks.run("broken", |_stop| async { panic!("as it may happen") });
+        tasks.stop(Duration::from_secs(1)).await;
+        assert_eq!(ended.load(Ordering::Relaxed), 1);
+    }
 }

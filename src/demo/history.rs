@@ -196,7 +196,7 @@ mod tests {
         let history = History::new(&library, 400);
         let times = |query| -> Vec<i64> {
             let (_, list) = history.page(&library, &Ask::from_query(query));
-            list.iter().map(|entry| time(entry)).collect()
+            list.iter().map(time).collect()
         };
         let plain = times("");
         assert_eq!(plain.len(), 400);

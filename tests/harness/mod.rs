@@ -1,5 +1,6 @@
 //! Starts the binary, talks to it, and waits for things with a deadline.
 
+pub(crate) mod database;
 mod server;
 
 use std::path::Path;

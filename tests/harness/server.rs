@@ -154,7 +154,11 @@ fn collect(stream: impl AsyncRead + Send + Unpin + 'static) -> Arc<Mutex<String>
 
 impl Server {
     pub(crate) fn builder() -> Builder {
-        let directory = tempfile::tempdir().unwrap();
+        Self::builder_in(tempfile::tempdir().unwrap())
+    }
+
+    /// For a server that finds what another one has left.
+    pub(crate) fn builder_in(directory: TempDir) -> Builder {
         Builder {
             directory,
             arguments: Vec::new(),
@@ -209,6 +213,15 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
+    /// Its resident memory in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        let pid = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number.unwrap().parse().unwrap()
+    }
+
     pub(crate) fn config(&self) -> Value {
         let text = std::fs::read_to_string(self.directory.path().join("data/config.json"));
         serde_json::from_str(&text.unwrap()).unwrap()
@@ -234,18 +247,19 @@ impl Server {
         self.builder_again()
     }
 
-    /// Ends it as a power cut does.
-    pub(crate) async fn kill(mut self) -> Builder {
-        self.child.kill().await.unwrap();
-        self.builder_again()
-    }
-
     fn builder_again(self) -> Builder {
         Builder {
             directory: self.directory,
             arguments: self.arguments,
             environment: self.environment,
         }
+    }
+
+    /// Ends it by this signal and gives what it leaves.
+    pub(crate) async fn stop_by(mut self, signal: &str) -> TempDir {
+        self.signal(signal).await;
+        self.end().await;
+        self.directory
     }
 
     /// Waits for its end.

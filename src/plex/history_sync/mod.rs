@@ -131,7 +131,10 @@ async fn run_all(
             loop {
                 tokio::select! {
                     outcome = &mut run => break outcome,
-                    Some(client) = inbox.recv() => waiting.push(client),
+                    Some(client) = inbox.recv() => {
+                        tracing::debug!("Watch history sync: joined the run under way");
+                        waiting.push(client);
+                    }
                 }
             }
         };

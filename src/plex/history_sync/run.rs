@@ -97,7 +97,7 @@ impl Run<'_> {
             keeps_cursor: known.is_none(),
         };
         self.walk(
-            Walk::new(known.map(|at| at - LATE)),
+            Walk::new(known.map(|at| at.saturating_sub(LATE))),
             &records,
             &mut names,
             &mut places,
@@ -175,16 +175,16 @@ impl Run<'_> {
         plays: Vec<Play>,
         places: &Places,
     ) -> Result<(), SyncError> {
-        let mut named = Vec::with_capacity(plays.len());
+        let mut batch = Vec::with_capacity(plays.len());
         for play in plays {
             let name = names.of(play.user_id.as_deref(), records).await?;
-            named.push((play, name));
+            batch.push((play, name));
         }
         let cursor = places.cursor.filter(|_| places.keeps_cursor);
         loop {
-            let rest = named.split_off(named.len().min(PAGE as usize));
+            let rest = batch.split_off(batch.len().min(PAGE as usize));
             let cursor = cursor.filter(|_| rest.is_empty());
-            let new = records.insert(named, cursor).await?;
+            let new = records.insert(batch, cursor).await?;
             self.progress.send_modify(|counts| counts.new += new);
             self.has_news |= new > 0;
             if self.shown.elapsed() >= SHOW_AGAIN {
@@ -194,7 +194,7 @@ impl Run<'_> {
                 return Ok(());
             }
             self.go_on()?;
-            named = rest;
+            batch = rest;
         }
     }
 
@@ -249,10 +249,10 @@ impl Run<'_> {
             let name = name.filter(|name| !name.is_empty());
             name.unwrap_or_else(|| "Unknown User".to_owned())
         };
-        let named = accounts.into_iter().filter_map(|account| {
+        let pairs = accounts.into_iter().filter_map(|account| {
             Some((account.id.filter(|id| !id.is_empty())?, name(account.name)))
         });
-        Ok(Names(named.collect()))
+        Ok(Names(pairs.collect()))
     }
 }
 
