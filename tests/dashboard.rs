@@ -127,7 +127,7 @@ async fn all_parts_are_counted_from_the_start_on() {
     assert!(
         server
             .log()
-            .contains("DEBUG - Background stats updated successfully")
+            .contains("INFO - Background stats updated successfully")
     );
     assert_eq!(plex.tokens_in_queries(), 0);
 }
@@ -271,6 +271,24 @@ async fn while_nobody_looks_a_run_makes_two_calls() {
         dashboard(&server).await["plex"]["total_movies"] == 65
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_new_server_is_counted_at_once() {
+    let plex = plex(1).await;
+    let server = Server::builder()
+        .env("STATS_REFRESH_INTERVAL", "3600")
+        .start()
+        .await;
+    counted(&server).await;
+    server.choose(&plex).await;
+    until_asked("its figures", async || {
+        dashboard(&server).await["plex"]["total_movies"] == 64
+    })
+    .await;
+    let runs = plex.calls("/status/sessions");
+    server.choose(&plex).await;
+    assert_eq!(plex.calls("/status/sessions"), runs, "the same again");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::error::PlexError;
 use super::libraries::{self, Library};
 use super::server::PlexServer;
-use super::{cache_admin, counts};
+use super::{cache_admin, counts, dashboard};
 use crate::app::AppState;
 use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
 use crate::settings::{PlexTarget, Secret, SettingsError};
@@ -221,8 +221,13 @@ async fn save(app: &AppState, proven: &Proven) -> Result<(), SettingsError> {
         plex.insert("server_token".to_owned(), token.into());
         plex.insert("server_name".to_owned(), name.into());
     };
+    let before = app.settings.current().plex_revision;
     app.settings.save_section("plex", change).await?;
-    cache_admin::adopt_server(&app.settings.current());
+    let now = app.settings.current();
+    cache_admin::adopt_server(&now);
+    if now.plex_revision != before {
+        dashboard::refresh_now(app);
+    }
     Ok(())
 }
 

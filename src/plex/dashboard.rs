@@ -309,7 +309,7 @@ async fn run(app: &AppState, effort: Effort) -> Result<(), FetchError> {
     drop(snapshot);
     match failure {
         None => {
-            tracing::debug!("Background stats updated successfully");
+            tracing::info!("Background stats updated successfully");
             Ok(())
         }
         Some(error) => {

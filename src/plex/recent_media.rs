@@ -153,13 +153,13 @@ fn without_libraries(error: &FetchError) -> FetchError {
             ..error.clone()
         };
     }
-    failed(error.clone())
+    failed(error)
 }
 
-fn failed(error: FetchError) -> FetchError {
+fn failed(error: &FetchError) -> FetchError {
     FetchError {
-        message: format!("Error fetching recent media: {}", error.message),
-        ..error
+        message: format!("Error fetching recent media: {error}"),
+        ..error.clone()
     }
 }
 
@@ -187,7 +187,7 @@ async fn fetch(server: &PlexServer, libraries: &[Library]) -> Result<Fetched<Ans
                 any = true;
             }
             Err(error) => {
-                let error = failed(error.into());
+                let error = failed(&error.into());
                 failure = Some(match failure {
                     Some(other) => error.and(&other),
                     None => error,
