@@ -7,6 +7,7 @@ use chrono::{TimeDelta, Utc};
 use komandorr::demo::{Fault, Simulator};
 use komandorr::store::Store;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use crate::harness::{Builder, Server, plex, until, until_asked};
 
@@ -266,6 +267,37 @@ async fn while_nobody_looks_a_run_makes_two_calls() {
         dashboard(&server).await["plex"]["total_movies"] == 65
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_part_of_our_own_that_fails_keeps_its_figures_too() {
+    let plex = plex(1).await;
+    let data = tempfile::tempdir().unwrap();
+    seed(data.path()).await;
+    let server = counting(&plex, "0.05")
+        .env("DATA_DIR", data.path().to_str().unwrap())
+        .start()
+        .await;
+    let before = counted(&server).await;
+    let file = data.path().join(komandorr::store::FILE_NAME);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut database = sqlx::SqliteConnection::connect_with(&options)
+        .await
+        .unwrap();
+    for table in ["DROP TABLE services", "DROP TABLE traffic_hours"] {
+        sqlx::query(table).execute(&mut database).await.unwrap();
+    }
+    plex.change_library(1);
+    until_asked("a run in part", async || {
+        dashboard(&server).await["plex"]["total_movies"] == 65
+    })
+    .await;
+    let after = dashboard(&server).await;
+    for part in ["services", "traffic"] {
+        assert_eq!(after[part], before[part]);
+        let said = format!("Could not count {part}: ");
+        until(&said, || server.log().contains(&said)).await;
+    }
 }
 
 #[tokio::test]

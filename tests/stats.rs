@@ -449,3 +449,18 @@ async fn a_peak_that_can_not_be_stored_is_an_error_and_not_shown() {
     }
     assert_eq!(stats(&server).await["peak_concurrent"], 4);
 }
+
+#[tokio::test]
+async fn with_log_in_only_the_live_figures_are_public() {
+    let server = Server::builder().env("ENABLE_AUTH", "true").start().await;
+    for public in [LIVE, "/api/plex/media/recent"] {
+        assert_eq!(server.get(public).await.status, 200, "{public}");
+    }
+    for path in [STATS, "/api/plex/stats/dashboard", "/api/plex/users/count"] {
+        assert_eq!(server.get(path).await.status, 401, "{path}");
+    }
+    for path in [PEAK, RESET] {
+        let answer = server.post(path, &json!({"peak_concurrent": 9})).await;
+        assert_eq!(answer.status, 401, "{path}");
+    }
+}

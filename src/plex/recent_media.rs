@@ -113,7 +113,7 @@ struct PlexItem {
 /// The newest films and shows. Public: the page of an invite shows them.
 #[utoipa::path(get, path = "/api/plex/media/recent", tag = "plex",
     responses((status = 200, body = CachedRecentMedia), (status = 500, body = Detail)))]
-async fn get(app: AppState, headers: HeaderMap) -> ApiResult<Response> {
+async fn get_recent_media(app: AppState, headers: HeaderMap) -> ApiResult<Response> {
     if app.settings.current().plex.is_none() {
         return Ok(Json(NotConfigured {
             media: [],
@@ -281,7 +281,7 @@ pub(super) const fn policy(settings: &CacheSettings) -> Policy {
 
 /// The routes of this file.
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(get))
+    OpenApiRouter::new().routes(routes!(get_recent_media))
 }
 
 #[cfg(test)]
