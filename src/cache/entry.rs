@@ -217,9 +217,23 @@ impl<T> CacheEntry<T> {
         Some(due.saturating_sub(newest.age(now)))
     }
 
-    /// The fresh value of `origin`, if there is one. Who looks in this way is no reader.
-    pub(super) fn peek(&self, origin: Origin, now: Instant) -> Option<Cached<T>> {
-        (origin == self.origin).then(|| self.fresh(now)).flatten()
+    /// The fresh value of `origin` if it is not older than `oldest`, or the failure of an upstream
+    /// that asked to be left alone until later. Who looks in this way is no reader.
+    pub(super) fn recent(
+        &self,
+        origin: Origin,
+        oldest: Duration,
+        now: Instant,
+    ) -> Option<Result<Cached<T>, SharedError>> {
+        if origin != self.origin {
+            return None;
+        }
+        if let Some(fresh) = self.fresh(now).filter(|fresh| fresh.age <= oldest) {
+            return Some(Ok(fresh));
+        }
+        let trouble = self.trouble.as_ref().filter(|t| now < t.not_before)?;
+        let asked = trouble.error.retry_after.is_some();
+        asked.then(|| Err(Arc::clone(&trouble.error)))
     }
 
     /// When somebody read this entry last.

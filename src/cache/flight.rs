@@ -97,7 +97,8 @@ where
 
 /// A value that is fresh and not older than `oldest`, fetched if need be. For what is made from
 /// other cached values: it counts as no reader, and an older value is no substitute, because
-/// what is made from it would pass for new.
+/// what is made from it would pass for new. Whoever asks spaces the retries; only where the
+/// upstream has named a time itself it is left alone until then.
 ///
 /// # Errors
 /// The failure of the fetch; the value there was stays.
@@ -111,9 +112,9 @@ where
     F: Future<Output = Result<Fetched<T>, FetchError>> + Send + 'static,
 {
     let (origin, _) = source();
-    let known = lock(cache).peek(origin, Instant::now());
-    match known.filter(|known| known.age <= oldest) {
-        Some(known) => Ok(known),
+    let known = lock(cache).recent(origin, oldest, Instant::now());
+    match known {
+        Some(known) => known,
         None => renew(cache, source).await,
     }
 }

@@ -84,11 +84,15 @@ fn count_children(xml: &str, name: &str) -> Option<u64> {
                 depth = depth.checked_sub(1)?;
                 continue;
             }
+            // A page for people; plex.tv's answers have none.
+            Event::DocType(_) => return None,
             Event::Eof => return (has_root && depth == 0).then_some(count),
             _ => continue,
         };
         match depth {
-            0 if element.local_name().as_ref().eq_ignore_ascii_case("html") => return None,
+            0 if has_root || element.local_name().as_ref().eq_ignore_ascii_case("html") => {
+                return None;
+            }
             0 => has_root = true,
             1 if element.local_name().as_ref() == name => count += 1,
             _ => {}
@@ -129,6 +133,8 @@ mod tests {
             "<MediaContainer><SharedServer",
             "<!DOCTYPE html><html><SharedServer></SharedServer></html>",
             "<HTML/>",
+            "<!DOCTYPE html><title>Log in</title>",
+            "<title>Log in</title><h1>Log in</h1>",
             "</MediaContainer>",
             "\u{0}\u{fffd}<",
         ] {

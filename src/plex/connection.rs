@@ -11,10 +11,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::caches;
-use super::counts;
 use super::error::PlexError;
 use super::libraries::{self, Library};
 use super::server::PlexServer;
+use super::{counts, dashboard};
 use crate::app::AppState;
 use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
 use crate::settings::{PlexTarget, Secret, SettingsError, SettingsStore};
@@ -223,8 +223,13 @@ async fn save(app: &AppState, proven: &Proven) -> Result<(), SettingsError> {
         plex.insert("server_token".to_owned(), token.into());
         plex.insert("server_name".to_owned(), name.into());
     };
+    let before = app.settings.current().plex_revision;
     app.settings.save_section("plex", change).await?;
-    caches::adopt_server(&app.settings.current());
+    let now = app.settings.current();
+    caches::adopt_server(&now);
+    if now.plex_revision != before {
+        dashboard::refresh_now(app);
+    }
     Ok(())
 }
 

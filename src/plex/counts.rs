@@ -202,9 +202,10 @@ fn memo() -> MutexGuard<'static, Option<Memo>> {
 }
 
 fn remembered(origin: Origin, library: &Library, content: Content) -> Option<u64> {
-    let memo = memo();
-    let memo = memo.as_ref().filter(|memo| memo.origin == origin)?;
-    memo.find(library, content)
+    memo()
+        .as_ref()
+        .filter(|memo| memo.origin == origin)?
+        .find(library, content)
 }
 
 /// Keeps a count, unless the library can't say when it has changed or the server is not the

@@ -134,7 +134,7 @@ struct Traffic {
 /// Services, Plex and traffic in figures, as counted in the background.
 #[utoipa::path(get, path = "/api/plex/stats/dashboard", tag = "plex",
     responses((status = 200, body = Dashboard)))]
-async fn get(app: AppState) -> Json<Dashboard> {
+async fn get_dashboard(app: AppState) -> Json<Dashboard> {
     let settings = app.settings.current();
     let mut snapshot = snapshot();
     snapshot.last_read = Some(Instant::now());
@@ -230,8 +230,12 @@ enum Effort {
 fn effort(settings: &Settings, started: Instant) -> Effort {
     let reads = [caches::last_read(), snapshot().last_read];
     let last = reads.into_iter().flatten().fold(started, Instant::max);
-    match settings.warm.idle {
-        Some(idle) if last.elapsed() >= idle => Effort::Low,
+    effort_after(last.elapsed(), settings.warm.idle)
+}
+
+const fn effort_after(quiet: Duration, idle: Option<Duration>) -> Effort {
+    match idle {
+        Some(idle) if quiet.as_nanos() >= idle.as_nanos() => Effort::Low,
         _ => Effort::Full,
     }
 }
@@ -307,7 +311,7 @@ async fn run(app: &AppState, effort: Effort) -> Result<(), FetchError> {
     drop(snapshot);
     match failure {
         None => {
-            tracing::debug!("Background stats updated successfully");
+            tracing::info!("Background stats updated successfully");
             Ok(())
         }
         Some(error) => {
@@ -382,5 +386,18 @@ fn snapshot() -> MutexGuard<'static, Snapshot> {
 
 /// The routes of this file.
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(get))
+    OpenApiRouter::new().routes(routes!(get_dashboard))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_while_without_readers_less_is_asked_of_plex() {
+        let idle = Some(Duration::from_secs(900));
+        assert_eq!(effort_after(Duration::from_secs(899), idle), Effort::Full);
+        assert_eq!(effort_after(Duration::from_secs(900), idle), Effort::Low);
+        assert_eq!(effort_after(Duration::MAX, None), Effort::Full);
+    }
 }

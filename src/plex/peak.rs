@@ -93,7 +93,7 @@ impl From<Peak> for Stored {
 #[utoipa::path(post, path = "/api/plex/stats/peak", tag = "plex", request_body = Reported,
     responses((status = 200, body = Stored), (status = 422, body = ValidationError),
         (status = 500, body = Detail), (status = 503, body = Detail)))]
-async fn report(app: AppState, JsonBody(body): JsonBody<Reported>) -> ApiResult<Json<Stored>> {
+async fn report_peak(app: AppState, JsonBody(body): JsonBody<Reported>) -> ApiResult<Json<Stored>> {
     let peak = raise(&app.store, body.peak_concurrent).await;
     let peak = peak.map_err(|error| failed("Error updating peak concurrent", error))?;
     Ok(Json(peak.into()))
@@ -103,7 +103,7 @@ async fn report(app: AppState, JsonBody(body): JsonBody<Reported>) -> ApiResult<
 #[utoipa::path(post, path = "/api/plex/stats/reset", tag = "plex",
     responses((status = 200, body = Stored), (status = 500, body = Detail),
         (status = 503, body = Detail)))]
-async fn reset(app: AppState) -> ApiResult<Json<Stored>> {
+async fn reset_peak(app: AppState) -> ApiResult<Json<Stored>> {
     let now = datetime::sql(Utc::now().naive_utc());
     let peak = change(&app.store, move |connection| {
         Box::pin(set_to_zero(connection, now))
@@ -249,6 +249,6 @@ fn mirror() -> MutexGuard<'static, Mirror> {
 /// The routes of this file.
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(report))
-        .routes(routes!(reset))
+        .routes(routes!(report_peak))
+        .routes(routes!(reset_peak))
 }

@@ -113,7 +113,7 @@ struct PlexItem {
 /// The newest films and shows. Public: the page of an invite shows them.
 #[utoipa::path(get, path = "/api/plex/media/recent", tag = "plex",
     responses((status = 200, body = CachedRecentMedia), (status = 500, body = Detail)))]
-async fn get(app: AppState, headers: HeaderMap) -> ApiResult<Response> {
+async fn get_recent_media(app: AppState, headers: HeaderMap) -> ApiResult<Response> {
     if app.settings.current().plex.is_none() {
         return Ok(Json(NotConfigured {
             media: [],
@@ -153,13 +153,13 @@ fn without_libraries(error: &FetchError) -> FetchError {
             ..error.clone()
         };
     }
-    failed(error.clone())
+    failed(error)
 }
 
-fn failed(error: FetchError) -> FetchError {
+fn failed(error: &FetchError) -> FetchError {
     FetchError {
-        message: format!("Error fetching recent media: {}", error.message),
-        ..error
+        message: format!("Error fetching recent media: {error}"),
+        ..error.clone()
     }
 }
 
@@ -187,7 +187,7 @@ async fn fetch(server: &PlexServer, libraries: &[Library]) -> Result<Fetched<Ans
                 any = true;
             }
             Err(error) => {
-                let error = failed(error.into());
+                let error = failed(&error.into());
                 failure = Some(match failure {
                     Some(other) => error.and(&other),
                     None => error,
@@ -280,7 +280,7 @@ pub(super) const fn policy(settings: &CacheSettings) -> Policy {
 
 /// The routes of this file.
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(get))
+    OpenApiRouter::new().routes(routes!(get_recent_media))
 }
 
 #[cfg(test)]

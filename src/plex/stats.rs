@@ -21,7 +21,7 @@ use crate::cache::answer::describe;
 use crate::cache::{
     self, Accepts, Answer, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
 };
-use crate::settings::{CacheSettings, Settings};
+use crate::settings::{CacheSettings, PlexTarget, Settings};
 
 /// The name where none is known (contract 01, sections 3 and 4).
 const UNNAMED: &str = "Plex Server";
@@ -121,7 +121,7 @@ async fn get_stats(app: AppState) -> Response {
 
 fn stats(settings: &Settings, totals: Totals) -> PlexStats {
     let peak = peak::current();
-    let url = settings.plex.as_ref().map(|target| target.stored_url());
+    let url = settings.plex.as_ref().map(PlexTarget::stored_url);
     PlexStats {
         peak_concurrent: peak.streams,
         last_updated: peak.last_updated(),

@@ -17,7 +17,7 @@ use crate::app::AppState;
 use crate::cache::{self, CacheEntry, FetchError, Fetched, Origin, Policy};
 use crate::settings::CacheSettings;
 
-/// Ruling of contract 08, item 52: some minutes.
+/// Contract 08, item 52: some minutes.
 const TTL: Duration = Duration::from_secs(300);
 /// Where the database has no identifier of this installation.
 const UNNAMED_INSTALLATION: &str = "komandorr";
@@ -42,7 +42,7 @@ struct UsersCount {
 /// With how many people the configured server is shared.
 #[utoipa::path(get, path = "/api/plex/users/count", tag = "plex",
     responses((status = 200, body = UsersCount)))]
-async fn count(app: AppState) -> Json<UsersCount> {
+async fn count_users(app: AppState) -> Json<UsersCount> {
     if app.settings.current().plex.is_none() {
         return Json(UsersCount { count: 0 });
     }
@@ -101,5 +101,5 @@ pub(super) const fn policy(settings: &CacheSettings) -> Policy {
 
 /// The routes of this file.
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(count))
+    OpenApiRouter::new().routes(routes!(count_users))
 }

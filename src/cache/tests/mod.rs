@@ -716,3 +716,35 @@ async fn the_policy_can_be_set_at_start() {
     advance(secs(59)).await;
     assert_eq!(value(&at_once_from(&upstream).await), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_made_from_a_value_gets_it_young_enough_or_not_at_all() {
+    let upstream = Upstream::new(POLICY)
+        .will(at_once(1))
+        .will(at_once(2))
+        .will(Act::Fail(FetchError::new("no"), secs(0)));
+    let recent = async |oldest| recent(upstream.cache, oldest, || upstream.source()).await;
+    assert_eq!(value(&recent(secs(3)).await), 1);
+    advance(secs(3)).await;
+    assert_eq!(value(&recent(secs(3)).await), 1);
+    advance(secs(1)).await;
+    assert_eq!(value(&recent(secs(3)).await), 2, "4 s are too old");
+    advance(secs(4)).await;
+    assert_eq!(recent(secs(3)).await.unwrap_err().message, "no");
+    let stats = upstream.stats();
+    assert_eq!((stats.hits, stats.misses), (0, 0), "it is no reader");
+    assert_eq!(upstream.cache.last_read(), None);
+
+    let quiet = FetchError {
+        retry_after: Some(secs(600)),
+        ..FetchError::new("later")
+    };
+    upstream.then(Act::Fail(quiet, secs(0)));
+    for _ in 0..3 {
+        assert_eq!(recent(secs(3)).await.unwrap_err().message, "later");
+    }
+    assert_eq!(upstream.fetches(), 4, "left alone, as it asked");
+    upstream.cache.forgive();
+    upstream.then(at_once(3));
+    assert_eq!(value(&recent(secs(3)).await), 3);
+}
