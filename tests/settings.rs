@@ -37,7 +37,7 @@ async fn a_value_that_does_not_parse_is_one_clear_line_and_exit_code_2() {
         (
             "HISTORY_SYNC_INTERVAL",
             "0",
-            "seconds, more than 0 (fractions allowed)",
+            "seconds, 0.001 or more (fractions allowed)",
         ),
         ("REDIS_DB", "x", "the number of a database, 0 or more"),
     ] {

@@ -1,9 +1,11 @@
 //! plex.tv: what a server's owner shares with whom.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
+use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 use url::Url;
 
@@ -25,6 +27,16 @@ pub(super) struct PlexTv {
     /// The same for as long as this installation lives: plex.tv lists every one it sees as a
     /// device.
     client_identifier: String,
+}
+
+/// What plex.tv knows this installation by. Derived, because the installation's own identifier is a
+/// secret.
+pub(super) fn client_identifier(installation: &str) -> String {
+    let digest = Sha256::digest(format!("X-Plex-Client-Identifier:{installation}"));
+    digest.iter().take(16).fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 impl PlexClient {

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::cloud;
 use super::libraries;
 use super::libraries::not_configured;
 use crate::app::AppState;
@@ -19,8 +20,6 @@ use crate::settings::CacheSettings;
 
 /// Contract 08, item 52: some minutes.
 const TTL: Duration = Duration::from_secs(300);
-/// Where the database has no identifier of this installation.
-const UNNAMED_INSTALLATION: &str = "komandorr";
 
 /// The number of people.
 pub(super) static USERS_COUNT: Mutex<CacheEntry<u64>> = Mutex::new(CacheEntry::new(
@@ -75,11 +74,10 @@ fn source(
             tracing::warn!("Could not get Plex server machine identifier");
             FetchError::new("The server does not say which one it is")
         })?;
-        let installation = app.store.state("installation").await.ok().flatten();
-        let installation = installation.unwrap_or_else(|| UNNAMED_INSTALLATION.to_owned());
+        let device = cloud::client_identifier(app.store.installation());
         let plex_tv = app
             .plex
-            .plex_tv(&settings.plex_tv_url, &target.token, installation);
+            .plex_tv(&settings.plex_tv_url, &target.token, device);
         let count = plex_tv
             .shared_servers(&machine)
             .await

@@ -9,6 +9,8 @@ use super::{SettingsError, dotenv, variables};
 
 /// Longer is a mistake of units, not a wish.
 const LONGEST: f64 = 10.0 * 365.0 * 86_400.0;
+/// Shorter intervals would keep a processor busy.
+const SHORTEST: f64 = 0.001;
 
 /// A snapshot of the environment. Empty variables count as unset.
 #[derive(Clone, Default)]
@@ -126,11 +128,7 @@ impl Environment {
 
     /// Seconds, fractions allowed, more than zero.
     pub(super) fn positive_seconds(&self, name: &'static str) -> Result<Duration, SettingsError> {
-        self.bounded_seconds(
-            name,
-            f64::MIN_POSITIVE,
-            "seconds, more than 0 (fractions allowed)",
-        )
+        self.bounded_seconds(name, SHORTEST, "seconds, 0.001 or more (fractions allowed)")
     }
 
     fn bounded_seconds(
