@@ -2,7 +2,7 @@
 # (as root on Debian or Ubuntu).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check rust
+.PHONY: help run test soak bench check rust
 
 # $(call need,program,Debian packages)
 need = command -v $(1) >/dev/null 2>&1 || { \
@@ -22,7 +22,10 @@ run: rust ## Start the demonstration: the server and a simulated Plex server
 test: rust ## Run all tests
 	cargo test --locked
 
-bench: rust ## Measure the cached answer against a bare handler (needs wrk)
+soak: rust ## Run the long versions of tests (minutes)
+	KOMANDORR_SOAK=1 cargo test --locked --test blackbox -- --test-threads 1 --nocapture history_sync::
+
+bench: rust ## Measure cached answers, a long history and open tabs (needs wrk)
 	@$(call need,wrk,wrk)
 	cargo bench --locked
 

@@ -1,8 +1,8 @@
 //! `make bench`: what cached answers cost, and how often Plex is asked for them.
 //!
-//! Three measurements in one run: start and memory; each cached endpoint beside the least that
+//! Four measurements in one run: start and memory; each cached endpoint beside the least that
 //! axum can do with the same body, in turns, so that the ratio says something whatever the
-//! machine; fifty open tabs for a minute, and the calls that reach Plex meanwhile.
+//! machine; a long watch history; fifty open tabs for a minute, and the calls that reach Plex meanwhile.
 
 #![expect(
     clippy::expect_used,
@@ -11,6 +11,7 @@
     reason = "a program for developers: it prints figures and may panic"
 )]
 
+mod history;
 mod load;
 mod running;
 mod tabs;
@@ -42,13 +43,14 @@ async fn measure() {
         time_to_first_answer(&plex).await
     );
     let komandorr = Komandorr::start(&plex);
-    println!("resident memory, idle: {}", komandorr.memory());
+    println!("resident memory, idle: {:.1} MiB", komandorr.memory());
     load::compare(&komandorr).await;
     println!(
-        "resident memory, after the load: {} (goal < 30 MiB)",
+        "resident memory, after the load: {:.1} MiB (goal < 30 MiB)",
         komandorr.memory()
     );
     drop(komandorr);
+    history::import().await;
     tabs::poll(&plex).await;
 }
 

@@ -45,7 +45,17 @@ pub(crate) struct Komandorr {
 impl Komandorr {
     /// Connected to `plex`, and to nothing outside of this machine.
     pub(crate) fn start(plex: &Simulator) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        Self::start_in(tempfile::tempdir().expect("a directory"), plex)
+    }
+
+    /// Ended, and started again with the same data.
+    pub(crate) fn again(self, plex: &Simulator) -> Self {
+        let Self { running, directory } = self;
+        drop(running);
+        Self::start_in(directory, plex)
+    }
+
+    fn start_in(directory: tempfile::TempDir, plex: &Simulator) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_komandorr"));
         command
             .env_clear()
@@ -71,8 +81,8 @@ impl Komandorr {
         &self.running.url
     }
 
-    /// Resident memory.
-    pub(crate) fn memory(&self) -> String {
+    /// Resident memory in MiB.
+    pub(crate) fn memory(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.running.child.id()));
         let status = status.expect("a Linux system");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -81,6 +91,6 @@ impl Komandorr {
             .expect("VmRSS")
             .parse()
             .expect("a number");
-        format!("{:.1} MiB", kib / 1024.0)
+        kib / 1024.0
     }
 }

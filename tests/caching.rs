@@ -214,6 +214,38 @@ async fn counters_are_those_of_readers() {
 }
 
 #[tokio::test]
+async fn every_cache_has_its_documented_ttl() {
+    let server = Server::builder()
+        .env("STATS_REFRESH_INTERVAL", "60")
+        .start()
+        .await;
+    let stats = server.get("/api/plex/cache/stats").await.json();
+    let caches = stats["caches"].as_array().unwrap();
+    let listed: Vec<_> = caches
+        .iter()
+        .map(|cache| {
+            let seconds = cache.get("ttl_seconds").or(cache.get("update_interval"));
+            (
+                cache["name"].as_str().unwrap(),
+                seconds.unwrap().to_string(),
+            )
+        })
+        .collect();
+    // The first three are 3.3.0's, in its order.
+    let expected = [
+        ("plex_activities", "5"),
+        ("watch_history", "300"),
+        ("background_stats", "60"),
+        ("plex_sessions", "10"),
+        ("plex_stats", "60"),
+        ("plex_stats_live", "30"),
+        ("plex_recent_media", "300"),
+        ("plex_libraries", "300"),
+    ];
+    assert_eq!(listed, expected.map(|(name, ttl)| (name, ttl.to_owned())));
+}
+
+#[tokio::test]
 async fn a_browser_that_has_the_answer_is_not_sent_it_again() {
     let plex = plex(4).await;
     let server = Server::builder()

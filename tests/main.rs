@@ -17,6 +17,7 @@ mod connection;
 mod dashboard;
 mod database;
 mod demo;
+mod documents;
 mod frontend;
 mod harness;
 mod history_sync;

@@ -1,0 +1,38 @@
+//! What the documents say of the tests is true.
+
+use std::path::Path;
+
+/// All Rust files below `directory`, as one text.
+fn sources(directory: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &std::fs::read_to_string(path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn every_test_that_proves_a_promise_of_the_caches_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("docs/caching.md")).unwrap();
+    let (_, table) = document
+        .split_once("## Every promise and its test")
+        .unwrap();
+    let beside_the_code = sources(&root.join("src"));
+    let names = table.split('`').filter_map(|word| word.split_once("::"));
+    let mut found = 0;
+    for (file, name) in names.filter(|(file, name)| !file.contains(' ') && *name != "name") {
+        let text = match file {
+            "src" => beside_the_code.clone(),
+            _ => std::fs::read_to_string(root.join(format!("tests/{file}.rs"))).unwrap(),
+        };
+        assert!(text.contains(&format!("fn {name}(")), "{file}::{name}");
+        found += 1;
+    }
+    assert!(found > 40, "only {found}");
+}
