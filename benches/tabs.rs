@@ -33,11 +33,13 @@ const PAGES: [&[Poll]; 5] = [
 ];
 
 /// What the TTLs allow at least in one minute, per path at Plex: activities are fresh for 5 s, the
-/// streams come with them; the libraries are looked at by the refresher every 60 s, first at the
-/// start; everything else is asked for once.
+/// streams come with them. Everything else is asked for once: shows and seasons are two questions
+/// to the same path, and the import of the history asks who the people and the server are, too.
 fn least(path: &str) -> u64 {
     match path {
         "/activities" | "/status/sessions" => 12,
+        "/library/sections/3/all" | "/library/sections/4/all" => 2,
+        "/accounts" | "/identity" => 2,
         _ => 1,
     }
 }
