@@ -1,6 +1,7 @@
 //! `GET /api/plex/proxy/image`: what is passed on, what never leads to a call, and what a page
 //! full of pictures costs.
 
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -518,6 +519,35 @@ async fn only_pictures_come_out_and_no_status_of_plex() {
             (&"image/gif".parse().unwrap(), &gif)
         );
     }
+}
+
+/// `start`, then zeros: so many bytes in all, compressed.
+fn packed(start: &[u8], bytes: u64) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(start).unwrap();
+    let zeros = std::io::repeat(0).take(bytes - start.len() as u64);
+    std::io::copy(&mut { zeros }, &mut packed).unwrap();
+    packed.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_picture_is_measured_after_unpacking() {
+    const MIB: u64 = 1024 * 1024;
+    let plex = plex(1).await;
+    let server = Server::builder().plex(&plex).start().await;
+    let thumb = thumb(&plex).await;
+    let gif = b"GIF89a\x01\0\x01\0\0\0\0;";
+    plex.set_fault(&thumb, Fault::Packed("image/gif", packed(gif, MIB)));
+    let got = get(&server, &thumb).await;
+    assert_eq!((got.status.as_u16(), got.bytes.len() as u64), (200, MIB));
+    assert!(!got.headers.contains_key("content-encoding"));
+
+    let bomb = packed(gif, 21 * MIB);
+    assert!((bomb.len() as u64) < MIB);
+    let art = thumb.replace("thumb", "art");
+    plex.set_fault(&art, Fault::Packed("image/gif", bomb));
+    let too_large = (502, "The picture is larger than 20 MiB".to_owned());
+    assert_eq!(refusal(&server, &art).await, too_large);
 }
 
 #[tokio::test]

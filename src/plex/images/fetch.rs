@@ -31,6 +31,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// Calls to public hosts at a time.
 const PUBLIC_SLOTS: usize = 4;
 const MOST_REDIRECTS: usize = 5;
+/// For a connection to a public host without a request. Short, for a client that names one host of
+/// a domain after the other makes one each.
+const PUBLIC_IDLE: Duration = Duration::from_secs(5);
 
 /// A picture, ready to be sent.
 #[derive(Debug)]
@@ -94,6 +97,8 @@ impl PublicHosts {
             reqwest::Client::builder()
                 .user_agent(concat!("Komandorr/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(PUBLIC_IDLE)
+                .pool_max_idle_per_host(PUBLIC_SLOTS)
                 .no_proxy()
                 .redirect(redirect::Policy::none())
                 .dns_resolver(Arc::new(PublicAddresses { chosen: chosen() }))
