@@ -247,3 +247,33 @@ fn etag(bytes: &[u8]) -> Result<HeaderValue, PictureError> {
     tag.push('"');
     HeaderValue::try_from(tag).map_err(|_no_header| PictureError::Failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_public_host_that_leads_inside_is_not_dialled() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let inside = format!(
+            "http://localhost:{}/",
+            listener.local_addr().unwrap().port()
+        );
+        // The first connection there is closed at once.
+        let dialled = tokio::spawn(async move { listener.accept().await.map(drop) });
+        let ask = async |plex_tv: &str| {
+            let hosts = PublicHosts::new(&Url::parse(plex_tv).unwrap());
+            let asked = hosts.http.unwrap().get(&inside).send().await;
+            asked.unwrap_err().is_connect()
+        };
+        assert!(ask("https://plex.tv").await);
+        assert!(!dialled.is_finished());
+        assert!(
+            !ask("http://localhost:1").await,
+            "the operator's own choice"
+        );
+        dialled.await.unwrap().unwrap();
+    }
+}
