@@ -24,16 +24,14 @@ const SHOWN: [&str; 2] = ["/api/plex/config", "/api/plex/debug/raw-activities"];
 async fn all(server: &Server) -> Vec<(Method, String)> {
     let description = server.send(signed(server, &Method::GET, "/openapi.json"));
     let description = description.await.json();
-    let paths = description["paths"].as_object().unwrap().clone();
-    let of = |(path, methods): (String, serde_json::Value)| {
-        let methods: Vec<String> = methods.as_object().unwrap().keys().cloned().collect();
-        let with_path = move |method: String| {
+    let mut all = Vec::new();
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
             let method = method.to_ascii_uppercase().parse().unwrap();
-            (method, path.clone())
-        };
-        methods.into_iter().map(with_path)
-    };
-    paths.into_iter().flat_map(of).collect()
+            all.push((method, path.clone()));
+        }
+    }
+    all
 }
 
 fn signed(server: &Server, method: &Method, path: &str) -> reqwest::RequestBuilder {

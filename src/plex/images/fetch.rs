@@ -210,7 +210,7 @@ async fn read(mut response: Response, memory: &Memory) -> Result<Picture, Pictur
         return Err(PictureError::TooLarge);
     }
     let mut reserved = memory.reserve();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut hash) = (Vec::new(), Sha256::new());
     if let Some(length) = promised.and_then(|length| usize::try_from(length).ok()) {
         reserved.grow_to(length)?;
         bytes.reserve_exact(length);
@@ -225,6 +225,8 @@ async fn read(mut response: Response, memory: &Memory) -> Result<Picture, Pictur
         }
         reserved.grow_to(length)?;
         bytes.extend_from_slice(&chunk);
+        // As it comes: all at once would hold up others.
+        hash.update(&chunk);
         if length >= kind::TELLING && kind::sniff(&bytes).is_none() {
             return Err(PictureError::NotAPicture);
         }
@@ -232,14 +234,13 @@ async fn read(mut response: Response, memory: &Memory) -> Result<Picture, Pictur
     let kind = kind::sniff(&bytes).ok_or(PictureError::NotAPicture)?;
     bytes.shrink_to_fit();
     Ok(Picture {
-        etag: etag(&bytes)?,
+        etag: etag(&hash.finalize())?,
         kind,
         bytes: reserved.filled_with(bytes),
     })
 }
 
-fn etag(bytes: &[u8]) -> Result<HeaderValue, PictureError> {
-    let digest = Sha256::digest(bytes);
+fn etag(digest: &[u8]) -> Result<HeaderValue, PictureError> {
     let mut tag = String::from("\"");
     for byte in digest.iter().take(16) {
         let _ = write!(tag, "{byte:02x}");
