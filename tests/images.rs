@@ -1,6 +1,7 @@
 //! `GET /api/plex/proxy/image`: what is passed on, what never leads to a call, and what a page
 //! full of pictures costs.
 
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -116,6 +117,7 @@ async fn old_addresses_work_and_lead_to_the_configured_server_only() {
         format!("http://{host}{thumb}?X-Plex-Token={}", plex.token()),
         format!("https://{host}{thumb}?X-Plex-Token=an-old-one"),
         format!("http://{host}{thumb}"),
+        format!("http://{host}/{thumb}"),
         thumb.clone(),
     ] {
         let got = get(&server, &url).await;
@@ -202,7 +204,7 @@ const FORBIDDEN: [&str; 33] = [
     "/library/metadata/1/thumb/1#x",
     "/library/metadata/1/thumb/1?url=http://192.0.2.1/",
     "/library/metadata/1\\thumb\\1",
-    "//library/metadata/1/thumb/1",
+    "/users/a/avatar?c=1",
     "/:/prefs",
     "/:/scrobble?key=1",
     "/video/:/transcode/universal/stop?session=1",
@@ -294,7 +296,6 @@ async fn avatars_come_without_a_token_and_redirects_stay_among_allowed_hosts() {
         format!("https://plex.tv/users/a1/avatar?c=1&X-Plex-Token={token}"),
         format!("https://plex.tv/users/a2/avatar&X-Plex-Token={token}"),
         format!("{}/users/a3/avatar", plex_tv.url()),
-        "/users/a4/avatar?c=1".to_owned(),
     ]
     .iter()
     .enumerate()
@@ -520,6 +521,35 @@ async fn only_pictures_come_out_and_no_status_of_plex() {
     }
 }
 
+/// `start`, then zeros: so many bytes in all, compressed.
+fn packed(start: &[u8], bytes: u64) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(start).unwrap();
+    let zeros = std::io::repeat(0).take(bytes - start.len() as u64);
+    std::io::copy(&mut { zeros }, &mut packed).unwrap();
+    packed.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_picture_is_measured_after_unpacking() {
+    const MIB: u64 = 1024 * 1024;
+    let plex = plex(1).await;
+    let server = Server::builder().plex(&plex).start().await;
+    let thumb = thumb(&plex).await;
+    let gif = b"GIF89a\x01\0\x01\0\0\0\0;";
+    plex.set_fault(&thumb, Fault::Packed("image/gif", packed(gif, MIB)));
+    let got = get(&server, &thumb).await;
+    assert_eq!((got.status.as_u16(), got.bytes.len() as u64), (200, MIB));
+    assert!(!got.headers.contains_key("content-encoding"));
+
+    let bomb = packed(gif, 21 * MIB);
+    assert!((bomb.len() as u64) < MIB);
+    let art = thumb.replace("thumb", "art");
+    plex.set_fault(&art, Fault::Packed("image/gif", bomb));
+    let too_large = (502, "The picture is larger than 20 MiB".to_owned());
+    assert_eq!(refusal(&server, &art).await, too_large);
+}
+
 #[tokio::test]
 async fn a_hanging_server_costs_its_clients_the_deadline_and_not_more() {
     let plex = plex(1).await;
@@ -610,8 +640,12 @@ async fn without_a_plex_server_avatars_are_there_all_the_same() {
 #[tokio::test]
 async fn the_demonstration_shows_its_people() {
     let server = Server::builder().argument("demo").start().await;
-    let got = get(&server, "/users/0123456789abcdef/avatar?c=1").await;
-    assert_eq!(got.status, 200);
+    let sessions = server.get("/api/plex/sessions").await.json();
+    let session = &sessions["sessions"][0];
+    for url in [&session["user"]["thumb"], &session["media"]["thumb"]] {
+        let got = get(&server, url.as_str().unwrap()).await;
+        assert_eq!(got.status, 200, "{url}");
+    }
     let outside = refusal(&server, "https://www.gravatar.com/avatar/a").await;
     assert_eq!(outside.0, 404, "nothing real is asked");
 }

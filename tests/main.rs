@@ -26,6 +26,7 @@ mod image;
 mod images;
 mod lifecycle;
 mod recent_media;
+mod secrets;
 mod sessions;
 mod settings;
 mod stats;

@@ -49,6 +49,8 @@ pub enum Fault {
     Body(String),
     /// 200 with exactly this, under this content type or none.
     Content(Option<&'static str>, Vec<u8>),
+    /// 200 with exactly this under this content type, said to be compressed with gzip.
+    Packed(&'static str, Vec<u8>),
     /// 200 with a PNG of this many bytes and no `content-length`; only its beginning is one.
     HugePicture(u64),
     /// 200 with this many bytes of JSON white space and no `content-length`.
@@ -120,6 +122,9 @@ impl Faults {
             ),
             Fault::Body(body) => typed("application/json", body),
             Fault::Content(kind, body) => content(kind, body),
+            Fault::Packed(kind, body) => {
+                with_header(content(Some(kind), body), "content-encoding", "gzip")
+            }
             Fault::HugePicture(bytes) => huge("image/png", PNG, bytes),
             Fault::Huge(bytes) => huge("application/json", b"", bytes),
             Fault::Redirect(to) => with_header(error_page(302), "location", &to),

@@ -6,9 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -48,8 +51,18 @@ struct Kept {
     value: Box<RawValue>,
 }
 
-/// What was written last, so that an idle server does not write the same again.
-static WRITTEN: Mutex<Option<[u8; 32]>> = Mutex::new(None);
+/// What has been done to the file; locked while something is done to it.
+static DISK: Mutex<Disk> = Mutex::new(Disk {
+    last: 0,
+    written: None,
+});
+
+struct Disk {
+    /// The latest turn that has been taken.
+    last: u64,
+    /// What was written last, so that an idle server does not write the same again.
+    written: Option<[u8; 32]>,
+}
 
 /// Puts the answers of the last run into the caches, if they are of the same Plex server.
 pub async fn restore_answers(app: &AppState) {
@@ -92,36 +105,34 @@ pub fn start_keeping_answers(app: &AppState, tasks: &Tasks) {
 /// # Errors
 /// They can't be written.
 pub async fn keep_answers(app: &AppState) -> io::Result<()> {
+    // Before the values are looked at: a clear that comes after it has the last word.
+    let turn = turn();
     let settings = app.settings.current();
     let Some(server) = identity(app, &settings) else {
         return Ok(());
     };
-    let answers = newest(&settings);
-    if answers.is_empty() {
-        return Ok(());
-    }
-    let file = File {
-        version: VERSION,
-        server,
-        answers,
-    };
-    let path = path(&settings);
-    let work = tokio::task::spawn_blocking(move || write_if_new(&path, &file));
+    let work = tokio::task::spawn_blocking(move || {
+        let answers = newest(&settings);
+        if answers.is_empty() {
+            return Ok(());
+        }
+        let file = File {
+            version: VERSION,
+            server,
+            answers,
+        };
+        lock().save(turn, &path(&settings), &file)
+    });
     work.await.map_err(io::Error::other)?
 }
 
-/// Removes what has been kept.
+/// Removes what has been kept, once the caches are empty.
 pub(super) async fn forget_answers(app: &AppState) {
+    let turn = turn();
     let path = path(&app.settings.current());
-    let work = tokio::task::spawn_blocking(move || {
-        *lock() = None;
-        std::fs::remove_file(path)
-    });
-    match work.await.map_err(io::Error::other) {
-        Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!("{FILE_NAME} could not be removed: {error}");
-        }
-        _ => {}
+    let work = tokio::task::spawn_blocking(move || lock().remove(turn, &path));
+    if let Err(error) = work.await.map_err(io::Error::other).flatten() {
+        tracing::warn!("{FILE_NAME} could not be removed: {error}");
     }
 }
 
@@ -141,30 +152,62 @@ fn path(settings: &Settings) -> PathBuf {
 }
 
 fn read(path: &Path) -> Option<File> {
-    if std::fs::metadata(path).ok()?.len() > LARGEST_FILE {
+    if fs::metadata(path).ok()?.len() > LARGEST_FILE {
         return None;
     }
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// Not synced to disk: a file that a power cut has broken is ignored.
-fn write_if_new(path: &Path, file: &File) -> io::Result<()> {
-    let json = serde_json::to_vec(file)?;
-    let digest = Sha256::digest(&json).into();
-    if *lock() == Some(digest) {
-        return Ok(());
+/// Turns rise in the order in which they are drawn.
+fn turn() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+fn lock() -> MutexGuard<'static, Disk> {
+    DISK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Disk {
+    /// Writes the file, unless it is there already or something later has been done to it.
+    fn save(&mut self, turn: u64, path: &Path, file: &File) -> io::Result<()> {
+        let json = serde_json::to_vec(file)?;
+        let digest = Sha256::digest(&json).into();
+        if turn < self.last || self.written == Some(digest) {
+            return Ok(());
+        }
+        replace(path, &json)?;
+        self.last = turn;
+        self.written = Some(digest);
+        Ok(())
     }
-    let directory = path.parent().unwrap_or(Path::new("."));
-    // Its files are readable by their owner only.
-    let mut temporary = tempfile::NamedTempFile::new_in(directory)?;
-    temporary.write_all(&json)?;
-    temporary.persist(path)?;
-    *lock() = Some(digest);
-    Ok(())
+
+    /// Removes the file, and with it what saves that began earlier are still to write.
+    fn remove(&mut self, turn: u64, path: &Path) -> io::Result<()> {
+        self.last = self.last.max(turn);
+        self.written = None;
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
-fn lock() -> std::sync::MutexGuard<'static, Option<[u8; 32]>> {
-    WRITTEN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Not synced to disk: a file that a power cut has broken is ignored. What a kill leaves behind has
+/// one name, so that it does not add up.
+fn replace(path: &Path, json: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let written = options
+        .open(&new)
+        .and_then(|mut file| file.write_all(json))
+        .and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        // It may be what fills the disk.
+        let _ = fs::remove_file(&new);
+    }
+    written
 }
 
 /// Names the configured Plex server without telling anything about it.
@@ -179,4 +222,110 @@ fn identity(app: &AppState, settings: &Settings) -> Option<String> {
         let _ = write!(hex, "{byte:02x}");
         hex
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::stats::STATS;
+    use super::*;
+    use crate::app::App;
+    use crate::cache::CacheAdmin as _;
+    use crate::plex::PlexClient;
+    use crate::settings::{Environment, Overrides, SettingsStore};
+    use crate::store::Store;
+
+    fn file(fetched_at: i64) -> File {
+        let value = RawValue::from_string("{}".to_owned()).unwrap();
+        File {
+            version: VERSION,
+            server: "x".to_owned(),
+            answers: [("a".to_owned(), Kept { fetched_at, value })].into(),
+        }
+    }
+
+    fn kept_at(path: &Path) -> Option<i64> {
+        read(path).map(|file| file.answers["a"].fetched_at)
+    }
+
+    #[test]
+    fn a_save_never_undoes_what_came_after_its_turn() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let mut disk = Disk {
+            last: 0,
+            written: None,
+        };
+        disk.save(1, &path, &file(1)).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!((kept_at(&path), mode & 0o777), (Some(1), 0o600));
+        disk.remove(3, &path).unwrap();
+        disk.save(2, &path, &file(2)).unwrap();
+        assert_eq!(kept_at(&path), None, "it began before the clear");
+        disk.save(5, &path, &file(5)).unwrap();
+        disk.save(4, &path, &file(4)).unwrap();
+        assert_eq!(kept_at(&path), Some(5), "the newest values stay");
+
+        fs::remove_file(&path).unwrap();
+        disk.save(6, &path, &file(5)).unwrap();
+        assert_eq!(kept_at(&path), None, "the same is not written again");
+        disk.remove(7, &path).unwrap();
+        disk.save(8, &path, &file(5)).unwrap();
+        assert_eq!(kept_at(&path), Some(5), "after a clear it is");
+        let files = fs::read_dir(directory.path()).unwrap().count();
+        assert_eq!(files, 1, "nothing else is left behind");
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let mut json = serde_json::to_vec(&file(1)).unwrap();
+        fs::write(&path, &json).unwrap();
+        assert_eq!(kept_at(&path), Some(1));
+        json.resize(usize::try_from(LARGEST_FILE).unwrap() + 1, b' ');
+        fs::write(&path, &json).unwrap();
+        assert_eq!(kept_at(&path), None);
+    }
+
+    #[tokio::test]
+    async fn the_newest_values_are_written_every_minute() {
+        let directory = tempfile::tempdir().unwrap();
+        let environment = Environment::from_pairs([
+            ("PLEX_SERVER_URL", "http://plex:32400"),
+            ("PLEX_SERVER_TOKEN", "geheim"),
+        ]);
+        let overrides = Overrides {
+            data_dir: Some(directory.path().to_owned()),
+            ..Overrides::default()
+        };
+        let settings = SettingsStore::open(environment, overrides).unwrap();
+        let plex = PlexClient::new(settings.current().plex_client).unwrap();
+        let store = Store::open(directory.path()).await.unwrap();
+        let app = AppState::new(App {
+            settings,
+            plex,
+            store,
+        });
+        let revision = app.settings.current().plex_revision;
+        let totals = RawValue::from_string(
+            r#"{"users":1,"movies":2,"tv_shows":3,"seasons":4,"episodes":5}"#.to_owned(),
+        );
+        assert!(STATS.import(Origin(revision), &totals.unwrap(), Duration::ZERO));
+
+        let path = directory.path().join(FILE_NAME);
+        tokio::time::pause();
+        let tasks = Tasks::new(CancellationToken::new());
+        start_keeping_answers(&app, &tasks);
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        assert!(!path.exists());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let kept = read(&path).unwrap();
+        assert!(kept.answers.contains_key(STATS.name()));
+        tokio::time::resume();
+        tasks.stop(Duration::from_secs(1)).await;
+    }
 }

@@ -13,14 +13,14 @@ const QUOTED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/');
 
 /// A path on the Plex server, or the address of an avatar, without a token, a password or a
-/// fragment; `None` for none.
+/// fragment; `None` for none, or where a token can't be taken out.
 pub(super) fn shown(link: &str) -> Option<String> {
     let link = link.trim();
     let link = link.split_once('#').map_or(link, |(before, _)| before);
     if link.is_empty() {
         return None;
     }
-    Some(without_token(&without_user(link)))
+    without_token(&without_user(link))
 }
 
 /// The same behind our own image proxy, ready to be the source of an image.
@@ -33,9 +33,10 @@ pub(super) fn proxied(link: &str) -> Option<String> {
 }
 
 /// Removes the token wherever 3.3.0 put it: in the query, behind an address that has none
-/// (`…/avatar&X-Plex-Token=…`), and in the address that the photo transcoder is given.
-pub(super) fn without_token(link: &str) -> String {
-    cleaned(link, |pair| match value_with_token(pair) {
+/// (`…/avatar&X-Plex-Token=…`), and in the address that the photo transcoder is given. `None` if it
+/// is somewhere else.
+pub(super) fn without_token(link: &str) -> Option<String> {
+    let without = cleaned(link, |pair| match value_with_token(pair) {
         None => pair.to_owned(),
         Some((name, address)) => {
             // Deeper than that nobody puts a token: then the value goes.
@@ -45,7 +46,8 @@ pub(super) fn without_token(link: &str) -> String {
                 .append_pair(&name, value)
                 .finish()
         }
-    })
+    });
+    (!mentions_token(&without)).then_some(without)
 }
 
 fn cleaned(link: &str, pair: impl Fn(&str) -> String) -> String {
@@ -64,9 +66,14 @@ fn cleaned(link: &str, pair: impl Fn(&str) -> String) -> String {
     }
 }
 
-/// Whether a pair of a query is the token, however its name is spelled.
+/// Whether a pair of a query is the token, however its name is spelled. 3.3.0 put a `?` in front
+/// even where there was one already: `?a?X-Plex-Token=…`.
 fn is_token(pair: &str) -> bool {
-    form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name.eq_ignore_ascii_case(TOKEN))
+    let name = |name: &str| {
+        let name = name.rsplit('?').next().unwrap_or_default();
+        name.eq_ignore_ascii_case(TOKEN)
+    };
+    form_urlencoded::parse(pair.as_bytes()).any(|(given, _)| name(&given))
 }
 
 /// Name and value of a pair whose value holds a token: an address within the address.
@@ -124,6 +131,8 @@ mod tests {
                 "https://plex.tv/users/a/avatar",
             ),
             ("/a?X%2DPlex%2dToken=T&b=%20", "/a?b=%20"),
+            ("/a?b=1?X-Plex-Token=T", "/a?b=1"),
+            ("/a?b?X-Plex-Token=T&c=1", "/a?c=1"),
             ("/a?", "/a"),
             ("/a#X-Plex-Token=T", "/a"),
             ("http://me:word@plex/a?x=@", "http://plex/a?x=@"),
@@ -138,7 +147,29 @@ mod tests {
         ] {
             assert_eq!(shown(link).as_deref(), Some(expected));
         }
-        assert_eq!(shown(" "), None);
+        for none in [
+            " ",
+            "/a%3FX-Plex-Token%3DT",
+            "/a;x-plex-token=T",
+            "/X-Plex-Token/T?b=1",
+            "/a?b%253FX-Plex-Token=T",
+        ] {
+            assert_eq!(shown(none), None, "{none}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_token_is_shown_wherever_it_stands(
+            before in "(/|https://plex.tv/)[a-z/?&=;%25]{0,12}",
+            between in "([?&/;=]|%3[fF]|%26|%253F)",
+            after in "[&?/]?[a-z=&?]{0,8}",
+        ) {
+            let link = format!("{before}{between}X-Plex-Token=geheim{after}");
+            if let Some(shown) = shown(&link) {
+                proptest::prop_assert!(!shown.contains("geheim"), "{shown}");
+            }
+        }
     }
 
     #[test]

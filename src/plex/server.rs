@@ -1,6 +1,7 @@
 //! The client of a Plex Media Server: one way to call it. The endpoints are in [`super::api`].
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -287,17 +288,17 @@ fn retry_after(response: &reqwest::Response) -> Option<Duration> {
 /// reserved for private use. Plex's certificates are made out to `*.plex.direct` names.
 fn is_private(url: &Url) -> bool {
     const PRIVATE_SUFFIXES: [&str; 5] = [".local", ".lan", ".home.arpa", ".internal", ".localhost"];
+    let is_private_v4 = |ip: Ipv4Addr| {
+        let [a, b, ..] = ip.octets();
+        ip.is_loopback()
+            || ip.is_private()
+            || ip.is_link_local()
+            || (a == 100 && (64..128).contains(&b))
+    };
     match url.host() {
-        Some(Host::Ipv4(ip)) => {
-            let [a, b, ..] = ip.octets();
-            ip.is_loopback()
-                || ip.is_private()
-                || ip.is_link_local()
-                || (a == 100 && (64..128).contains(&b))
-        }
+        Some(Host::Ipv4(ip)) => is_private_v4(ip),
         Some(Host::Ipv6(ip)) => {
-            ip.to_ipv4_mapped()
-                .is_some_and(|ip| ip.is_private() || ip.is_loopback())
+            ip.to_ipv4_mapped().is_some_and(is_private_v4)
                 || ip.is_loopback()
                 || ip.is_unicast_link_local()
                 || ip.is_unique_local()
@@ -326,6 +327,7 @@ mod tests {
             "https://[::1]",
             "https://[fe80::1]",
             "https://[::ffff:10.0.0.1]",
+            "https://[::ffff:100.64.0.1]",
             "https://plex:32400",
             "https://nas.local",
             "https://plex.home.arpa",
@@ -338,6 +340,7 @@ mod tests {
             "https://100.128.0.1",
             "https://172.32.0.1",
             "https://[2001:db8::1]",
+            "https://[::ffff:8.8.8.8]",
             "https://local.example",
         ] {
             assert!(!is_private(&Url::parse(public).unwrap()), "{public}");

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::fetch::{Picture, PictureError};
+use super::memory;
 
 /// Below this age a picture is fresh. Plex gives a changed one another address.
 const FRESH: Duration = Duration::from_secs(24 * 3600);
@@ -278,7 +279,7 @@ impl Pictures {
 
     fn keep(&mut self, key: &Key, picture: &Arc<Picture>, capacity: usize, now: Instant) {
         self.drop_kept(key);
-        let weight = picture.bytes.len() + 2 * key.address.len() + OVERHEAD;
+        let weight = memory::set_aside_for(picture.bytes.len()) + 2 * key.address.len() + OVERHEAD;
         if weight > capacity / LARGEST_SHARE || self.is_outdated(key) {
             return;
         }

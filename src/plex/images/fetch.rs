@@ -31,6 +31,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// Calls to public hosts at a time.
 const PUBLIC_SLOTS: usize = 4;
 const MOST_REDIRECTS: usize = 5;
+/// For a connection to a public host without a request. Short, for a client that names one host of
+/// a domain after the other makes one each.
+const PUBLIC_IDLE: Duration = Duration::from_secs(5);
 
 /// A picture, ready to be sent.
 #[derive(Debug)]
@@ -94,6 +97,8 @@ impl PublicHosts {
             reqwest::Client::builder()
                 .user_agent(concat!("Komandorr/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(PUBLIC_IDLE)
+                .pool_max_idle_per_host(PUBLIC_SLOTS)
                 .no_proxy()
                 .redirect(redirect::Policy::none())
                 .dns_resolver(Arc::new(PublicAddresses { chosen: chosen() }))
@@ -205,7 +210,7 @@ async fn read(mut response: Response, memory: &Memory) -> Result<Picture, Pictur
         return Err(PictureError::TooLarge);
     }
     let mut reserved = memory.reserve();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut hash) = (Vec::new(), Sha256::new());
     if let Some(length) = promised.and_then(|length| usize::try_from(length).ok()) {
         reserved.grow_to(length)?;
         bytes.reserve_exact(length);
@@ -220,6 +225,8 @@ async fn read(mut response: Response, memory: &Memory) -> Result<Picture, Pictur
         }
         reserved.grow_to(length)?;
         bytes.extend_from_slice(&chunk);
+        // As it comes: all at once would hold up others.
+        hash.update(&chunk);
         if length >= kind::TELLING && kind::sniff(&bytes).is_none() {
             return Err(PictureError::NotAPicture);
         }
@@ -227,18 +234,47 @@ async fn read(mut response: Response, memory: &Memory) -> Result<Picture, Pictur
     let kind = kind::sniff(&bytes).ok_or(PictureError::NotAPicture)?;
     bytes.shrink_to_fit();
     Ok(Picture {
-        etag: etag(&bytes)?,
+        etag: etag(&hash.finalize())?,
         kind,
         bytes: reserved.filled_with(bytes),
     })
 }
 
-fn etag(bytes: &[u8]) -> Result<HeaderValue, PictureError> {
-    let digest = Sha256::digest(bytes);
+fn etag(digest: &[u8]) -> Result<HeaderValue, PictureError> {
     let mut tag = String::from("\"");
     for byte in digest.iter().take(16) {
         let _ = write!(tag, "{byte:02x}");
     }
     tag.push('"');
     HeaderValue::try_from(tag).map_err(|_no_header| PictureError::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_public_host_that_leads_inside_is_not_dialled() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let inside = format!(
+            "http://localhost:{}/",
+            listener.local_addr().unwrap().port()
+        );
+        // The first connection there is closed at once.
+        let dialled = tokio::spawn(async move { listener.accept().await.map(drop) });
+        let ask = async |plex_tv: &str| {
+            let hosts = PublicHosts::new(&Url::parse(plex_tv).unwrap());
+            let asked = hosts.http.unwrap().get(&inside).send().await;
+            asked.unwrap_err().is_connect()
+        };
+        assert!(ask("https://plex.tv").await);
+        assert!(!dialled.is_finished());
+        assert!(
+            !ask("http://localhost:1").await,
+            "the operator's own choice"
+        );
+        dialled.await.unwrap().unwrap();
+    }
 }

@@ -12,6 +12,12 @@ use super::fetch::PictureError;
 const IN_TRANSIT: usize = 64 * 1024 * 1024;
 const KIB: usize = 1024;
 
+/// What is really set aside for so many bytes. The cache counts with it: else a great many tiny
+/// pictures would leave no room for any other.
+pub(super) const fn set_aside_for(bytes: usize) -> usize {
+    bytes.div_ceil(KIB) * KIB
+}
+
 /// All the memory there is for pictures.
 #[derive(Clone, Debug)]
 pub(super) struct Memory(Arc<Semaphore>);

@@ -68,24 +68,21 @@ impl Rules<'_> {
         if text.len() > LONGEST || !text.bytes().all(plain) {
             return None;
         }
-        let text = links::without_token(text);
-        if is_avatar(&text) {
-            let url = self.plex_tv.join(&text).ok()?;
-            return self.public(&url).map(Target::Public);
-        }
+        let text = links::without_token(text)?;
         if text.starts_with('/') {
             return picture(&text).map(Target::Plex);
         }
         let (server, path) = absolute(&text)?;
         if let Some(plex) = self.plex.filter(|plex| is_same_server(plex, &server)) {
             let base = plex.path().trim_end_matches('/');
-            if let Some(path) = path.strip_prefix(base).and_then(picture) {
+            if let Some(path) = path.strip_prefix(base).and_then(behind_server) {
                 return Some(Target::Plex(path));
             }
-        } else if let Some(url) = self.public(&server) {
+        }
+        if let Some(url) = self.public(&server) {
             return Some(Target::Public(url));
         }
-        let path = picture(path)?;
+        let path = behind_server(path)?;
         Some(Target::Former { server, path })
     }
 
@@ -102,8 +99,12 @@ impl Rules<'_> {
         if !url.username().is_empty() || url.password().is_some() {
             return None;
         }
+        // It may be where the Plex server is, as in the demonstration.
         if url.origin() == self.plex_tv.origin() {
             return Some(url.clone());
+        }
+        if self.plex.is_some_and(|plex| is_same_server(plex, url)) {
+            return None;
         }
         let Some(Host::Domain(host)) = url.host() else {
             return None;
@@ -159,6 +160,15 @@ fn absolute(text: &str) -> Option<(Url, &str)> {
     let usual = authority.eq_ignore_ascii_case(&with_port)
         || (url.port().is_none() && authority.eq_ignore_ascii_case(host));
     usual.then_some((url, path))
+}
+
+/// As [`picture`], of an absolute address. 3.3.0 wrote `//` where the server's own ended in a slash.
+fn behind_server(text: &str) -> Option<String> {
+    let path = text.trim_start_matches('/');
+    if path.len() == text.len() {
+        return None;
+    }
+    picture(&format!("/{path}"))
 }
 
 /// The canonical spelling of a path and query of a Plex server that lead to a picture.
@@ -225,18 +235,6 @@ fn transcoded(query: &str) -> Option<String> {
         }
     }
     Some(format!("{TRANSCODE}?{}", query.finish()))
-}
-
-/// `/users/HASH/avatar`: plex.tv's path of an account's picture, which a server may give without
-/// the host.
-fn is_avatar(text: &str) -> bool {
-    let path = text.split_once('?').map_or(text, |(path, _)| path);
-    let hash = path
-        .strip_prefix("/users/")
-        .and_then(|rest| rest.strip_suffix("/avatar"));
-    hash.is_some_and(|hash| {
-        (1..=64).contains(&hash.len()) && hash.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    })
 }
 
 #[cfg(test)]

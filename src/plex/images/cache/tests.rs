@@ -3,7 +3,8 @@ use bytes::Bytes;
 
 use super::*;
 
-const MIB: usize = 1024 * 1024;
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
 
 fn picture(size: usize) -> Picture {
     Picture {
@@ -105,6 +106,16 @@ fn the_least_recently_used_go_and_the_sum_stays_below_the_bound() {
     assert!(!is_kept(&pictures, &large), "more than one share");
     let sum: usize = pictures.kept.iter().map(|(_, kept)| kept.weight).sum();
     assert_eq!(pictures.bytes, sum);
+}
+
+#[test]
+fn tiny_pictures_never_take_more_than_the_cache_has() {
+    let (mut pictures, now) = (Pictures::default(), Instant::now());
+    for n in 0..2 * MIB / KIB {
+        fetched(&mut pictures, &key(1, &n.to_string()), Ok(picture(1)), now);
+    }
+    let held = pictures.kept.len() * memory::set_aside_for(1);
+    assert!(MIB / 2 < held && held <= MIB, "{held}");
 }
 
 #[test]

@@ -59,7 +59,6 @@ fn forbidden_paths_of_the_right_server_are_refused() {
         "/library/metadata/7/posters?url=http://192.0.2.1/x.png",
         "/library/sections/1/thumb/1",
         "/library/parts/1/2/file.mkv",
-        "//library/metadata/7/thumb/1",
         "/library//metadata/7/thumb/1",
         "/LIBRARY/metadata/7/thumb/1",
         "/library/metadata/7/thumb/..",
@@ -116,6 +115,9 @@ fn forbidden_paths_of_the_right_server_are_refused() {
 fn other_places_are_refused() {
     for text in [
         "library/metadata/7/thumb/1",
+        "//library/metadata/7/thumb/1",
+        "//127.0.0.1:32400/library/metadata/7/thumb/1",
+        "/users/a1/avatar?c=17",
         "127.0.0.1:32400/library/metadata/7/thumb/1",
         "ftp://127.0.0.1:32400/library/metadata/7/thumb/1",
         "file:///etc/passwd",
@@ -162,6 +164,7 @@ fn other_places_are_refused() {
         "ftp://plex.tv/users/a/avatar",
         "https://plex.tv./users/a/avatar",
         "https://plex%2etv/users/a/avatar",
+        "https://plex.tv/users/a%3FX-Plex-Token%3DT/avatar",
         "https://gravatar.com.example.org/avatar/a",
         "https://gravatar.com/avatar/a",
         "https://i4.wp.com/example.org/a.png",
@@ -180,6 +183,7 @@ fn an_address_of_another_server_is_never_more_than_a_path() {
         "http://192.0.2.1:32400/library/metadata/7/thumb/1700000000",
         "http://127.0.0.1:32401/library/metadata/7/thumb/1700000000",
         "http://localhost:32400/library/metadata/7/thumb/1700000000?X-Plex-Token=old",
+        "http://localhost:32400//library/metadata/7/thumb/1700000000?X-Plex-Token=old",
         "http://[::ffff:7f00:1]:32400/library/metadata/7/thumb/1700000000",
     ] {
         let Some(Target::Former { server, path }) = resolve(text) else {
@@ -199,6 +203,7 @@ fn pictures_of_the_server_pass_in_every_spelling_of_its_address() {
         format!("http://127.0.0.1:32400{THUMB}"),
         format!("HTTP://127.0.0.1:32400{THUMB}?x-plex-token=old"),
         format!("https://127.0.0.1:32400{THUMB}"),
+        format!("http://127.0.0.1:32400/{THUMB}?X-Plex-Token=old"),
     ] {
         assert_eq!(resolve(&text), Some(plex(THUMB)), "{text}");
     }
@@ -220,6 +225,7 @@ fn pictures_of_the_server_pass_in_every_spelling_of_its_address() {
         format!("https://example.org/plex{THUMB}"),
         format!("http://EXAMPLE.org:80/plex{THUMB}"),
         format!("https://example.org:443/plex{THUMB}"),
+        format!("https://example.org/plex/{THUMB}"),
     ] {
         assert_eq!(resolve_at(below, &text), Some(plex(THUMB)), "{text}");
     }
@@ -262,10 +268,6 @@ fn avatars_are_asked_for_without_a_token_and_with_tls() {
             "https://plex.tv/users/a1/avatar",
         ),
         (
-            "/users/a1/avatar?c=17",
-            "https://plex.tv/users/a1/avatar?c=17",
-        ),
-        (
             "https://assets.plex.tv/a.png",
             "https://assets.plex.tv/a.png",
         ),
@@ -298,7 +300,6 @@ fn a_stand_in_for_plex_tv_takes_its_place_altogether() {
     for text in [
         "https://plex.tv/users/a1/avatar",
         "http://127.0.0.1:9999/users/a1/avatar",
-        "/users/a1/avatar",
     ] {
         assert_eq!(rules.resolve(text), there, "{text}");
     }
@@ -310,6 +311,35 @@ fn a_stand_in_for_plex_tv_takes_its_place_altogether() {
     ] {
         assert_eq!(rules.resolve(text), None, "{text}");
     }
+}
+
+#[test]
+fn the_plex_server_is_no_public_host_even_if_it_is_listed_as_one() {
+    let plex_tv = url("https://plex.tv");
+    let rules = Rules {
+        plex: Some(&url("https://pictures.example.org")),
+        plex_tv: &plex_tv,
+        hosts: &["pictures.example.org".to_owned()],
+    };
+    let elsewhere = "https://pictures.example.org/status/sessions";
+    assert_eq!(rules.resolve(elsewhere), None);
+    assert_eq!(rules.next_hop(&plex_tv, elsewhere), None);
+    let picture = format!("https://pictures.example.org{THUMB}");
+    assert_eq!(rules.resolve(&picture), Some(plex(THUMB)));
+}
+
+#[test]
+fn a_stand_in_for_plex_tv_may_be_where_the_plex_server_is() {
+    let both = url("http://127.0.0.1:9999");
+    let rules = Rules {
+        plex: Some(&both),
+        plex_tv: &both,
+        hosts: &[],
+    };
+    let avatar = "http://127.0.0.1:9999/users/a1/avatar?c=17";
+    assert_eq!(rules.resolve(avatar), Some(public(avatar)));
+    let picture = format!("http://127.0.0.1:9999{THUMB}");
+    assert_eq!(rules.resolve(&picture), Some(plex(THUMB)));
 }
 
 #[test]
