@@ -556,7 +556,30 @@ async fn a_server_that_does_not_page_is_not_asked_for_ever() {
         assert_eq!(sync(&server).await["success"], true);
         assert_eq!(stored(server.directory.path()).await.len(), count);
     }
-    assert!(plex.calls(PAGES) <= 6);
+    assert!(plex.calls(PAGES) <= 7);
+}
+
+#[tokio::test]
+async fn a_server_that_forgets_its_history_for_a_while_does_not_end_the_import() {
+    let plex = plex(900).await;
+    let server = server(&plex).start().await;
+    plex.set_fault(PAGES, Fault::Hold);
+    let (answer, ()) = tokio::join!(sync(&server), async {
+        until("the first page", || plex.calls(PAGES) == 1).await;
+        plex.release_holds();
+        until("the second page", || plex.calls(PAGES) == 2).await;
+        plex.set_fault(PAGES, history_of(&json!([])));
+        plex.release_holds();
+    });
+    // The second page is answered; the third and those before it are empty.
+    assert_eq!(
+        (&answer["success"], &answer["new"]),
+        (&json!(false), &json!(380))
+    );
+    assert_eq!(sync(&server).await["success"], false);
+    plex.clear_faults();
+    assert_eq!(sync(&server).await["new"], 520);
+    assert_in_step(server.directory.path(), &plex).await;
 }
 
 #[tokio::test]

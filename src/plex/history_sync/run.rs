@@ -142,6 +142,11 @@ impl Run<'_> {
             let Verdict::Good { unseen, last } = walk.take(&page) else {
                 continue;
             };
+            if start == 0 && page.length == 0 && walk.floor().is_some() {
+                // There were plays a moment ago, or when the last run broke off. A server that
+                // forgets them for a while must not make what is left unread count as read.
+                return Err(PlexError::NotPlex.into());
+            }
             if start == 0
                 && let Some(text) = zone::foreign(records, &plays, places.dashboard).await?
             {
