@@ -440,6 +440,25 @@ async fn a_history_in_another_zone_is_not_imported_again_shifted() {
 }
 
 #[tokio::test]
+async fn music_that_is_played_all_night_is_no_sign_of_another_zone() {
+    let plex = plex(1).await;
+    let server = server(&plex).start().await;
+    let play = |quarter: i64| {
+        json!({"title": "Rain", "viewedAt": 1_700_000_000 + quarter * 900, "ratingKey": 7,
+               "accountID": 1, "type": "track"})
+    };
+    let plays = |quarters: std::ops::Range<i64>| quarters.rev().map(play).collect::<Vec<_>>();
+    plex.set_fault(PAGES, history_of(&json!(plays(0..150))));
+    assert_eq!(sync(&server).await["new"], 150);
+    plex.set_fault(PAGES, history_of(&json!(plays(0..200))));
+    let answer = sync(&server).await;
+    assert_eq!(
+        (&answer["new"], &answer["success"]),
+        (&json!(50), &json!(true))
+    );
+}
+
+#[tokio::test]
 async fn local_times_follow_the_change_of_clocks() {
     let plex = plex(1).await;
     let server = server(&plex).env("TZ", "Europe/Berlin").start().await;
@@ -505,6 +524,88 @@ async fn details_survive_a_failure_and_missing_items_are_asked_for_once() {
             .count(),
         0
     );
+}
+
+#[tokio::test]
+async fn details_that_take_long_are_left_to_the_next_run() {
+    let plex = plex(600).await;
+    plex.set_fault("*", Fault::Delay(Duration::from_millis(60)));
+    let server = server(&plex)
+        .env("HISTORY_SYNC_INTERVAL", "0.2")
+        .start()
+        .await;
+    let directory = server.directory.path();
+    let runs = || server.log().matches("Watch history sync complete").count();
+    until_asked("all plays and details", async || {
+        count(directory, "1").await == 600
+            && texts(directory, "SELECT * FROM watch_history_pending")
+                .await
+                .is_empty()
+    })
+    .await;
+    assert!(runs() >= 2, "others have had their turn");
+    assert!(server.log().contains("items filled in, the rest later"));
+}
+
+#[tokio::test]
+async fn details_are_not_asked_for_for_ever() {
+    let plex = plex(1).await;
+    let server = server(&plex).start().await;
+    let entry =
+        json!({"title": "T", "viewedAt": 1_700_000_000, "ratingKey": 1001, "type": "movie"});
+    plex.set_fault(PAGES, history_of(&json!([entry])));
+    plex.set_fault("/library/metadata/1001", Fault::Status(500));
+    for _ in 0..8 {
+        assert_eq!(sync(&server).await["success"], true);
+    }
+    let pending = "SELECT * FROM watch_history_pending";
+    assert!(texts(server.directory.path(), pending).await.is_empty());
+}
+
+#[tokio::test]
+async fn details_fill_the_rows_of_their_item_only_and_complete_the_progress() {
+    let plex = plex(1).await;
+    let server = server(&plex).start().await;
+    let directory = server.directory.path();
+    let entry = json!({"title": "T", "viewedAt": 1_700_000_000, "ratingKey": 1001, "type": "movie",
+                       "viewOffset": 60_000, "studio": "Own"});
+    plex.set_fault(PAGES, history_of(&json!([entry])));
+    let other = "INSERT INTO watch_history (id, type, title, rating_key, viewed_at, duration, created_at) \
+        VALUES (77, 'movie', 'Other', '5', '2020-01-01 00:00:00.000000', 0, ''); \
+        INSERT INTO watch_history_pending (history_id, server, rating_key) \
+        SELECT 77, value, '1001' FROM (SELECT 'x' AS value)";
+    execute(directory, other).await;
+    plex.set_fault("/library/metadata/1001", Fault::Status(500));
+    sync(&server).await;
+    // What was to be filled has gone, and another row has its number.
+    execute(
+        directory,
+        "UPDATE watch_history_pending SET server = (SELECT server FROM watch_history_pending \
+         WHERE history_id <> 77)",
+    )
+    .await;
+    plex.clear_faults();
+    let item = json!({"ratingKey": "1001", "duration": 240_000, "studio": "Another", "year": 1999});
+    let body = json!({"MediaContainer": {"Metadata": [item]}}).to_string();
+    plex.set_fault("/library/metadata/1001", Fault::Body(body));
+    plex.set_fault(PAGES, history_of(&json!([entry])));
+    sync(&server).await;
+    let filled = "rating_key = '1001' AND duration = 240 AND progress = 25.0 AND studio = 'Own' AND year = 1999";
+    assert_eq!(count(directory, filled).await, 1);
+    assert_eq!(
+        count(directory, "id = 77 AND duration = 0 AND year IS NULL").await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn an_emptied_table_is_filled_from_the_beginning() {
+    let plex = plex(700).await;
+    let server = server(&plex).start().await;
+    assert_eq!(sync(&server).await["new"], 700);
+    execute(server.directory.path(), "DELETE FROM watch_history").await;
+    assert_eq!(sync(&server).await["new"], 700);
+    assert_in_step(server.directory.path(), &plex).await;
 }
 
 #[tokio::test]
