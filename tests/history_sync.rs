@@ -176,6 +176,10 @@ async fn more_plays_than_one_page_are_caught_up_with() {
     plex.add_plays(450);
     assert_eq!(sync(&server).await["new"], 450);
     assert_in_step(server.directory.path(), &plex).await;
+    // These are all of one day, in which a play may still appear.
+    plex.forget_calls();
+    assert_eq!(sync(&server).await["new"], 0);
+    assert_eq!(plex.calls(PAGES), 3);
 }
 
 #[tokio::test]
@@ -440,6 +444,24 @@ async fn a_history_in_another_zone_is_not_imported_again_shifted() {
 }
 
 #[tokio::test]
+async fn a_history_that_was_imported_in_two_zones_stops_nothing() {
+    let plex = plex(120).await;
+    let server = server(&plex).start().await;
+    assert_eq!(sync(&server).await["new"], 120);
+    // 3.3.0 did that when its zone was changed.
+    let again = "INSERT INTO watch_history (user_id, username, type, title, rating_key, viewed_at, duration, created_at) \
+        SELECT user_id, username, type, title, rating_key, \
+        strftime('%Y-%m-%d %H:%M:%S.000000', viewed_at, '+2 hours'), 0, created_at FROM watch_history";
+    execute(server.directory.path(), again).await;
+    plex.add_plays(1);
+    let answer = sync(&server).await;
+    assert_eq!(
+        (&answer["new"], &answer["success"]),
+        (&json!(1), &json!(true))
+    );
+}
+
+#[tokio::test]
 async fn music_that_is_played_all_night_is_no_sign_of_another_zone() {
     let plex = plex(1).await;
     let server = server(&plex).start().await;
@@ -545,6 +567,28 @@ async fn details_that_take_long_are_left_to_the_next_run() {
     .await;
     assert!(runs() >= 2, "others have had their turn");
     assert!(server.log().contains("items filled in, the rest later"));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_not_asked_for_one_item_after_the_other() {
+    let plex = plex(1).await;
+    let server = server(&plex).env("PLEX_TIMEOUT", "0.3").start().await;
+    let keys = [1001, 1002, 1003, 1004, 1005];
+    let entries =
+        keys.map(|key| json!({"title": "T", "viewedAt": 1_700_000_000 - key, "ratingKey": key}));
+    plex.set_fault(PAGES, history_of(&json!(entries)));
+    plex.set_fault("/library/metadata/1001,1002,1003,1004,1005", Fault::Hang);
+    for key in keys {
+        plex.set_fault(&format!("/library/metadata/{key}"), Fault::Hang);
+    }
+    let answer = sync(&server).await;
+    assert_eq!(
+        (&answer["success"], &answer["new"]),
+        (&json!(false), &json!(5))
+    );
+    let paths = plex.calls_by_path();
+    let asked = paths.iter().filter(|(path, _)| path.contains("metadata"));
+    assert_eq!(asked.map(|(_, calls)| calls).sum::<u64>(), 3);
 }
 
 #[tokio::test]
