@@ -401,6 +401,32 @@ async fn rows_of_the_python_version_are_recognised_and_left_as_they_are() {
     assert_eq!(list.json()[1]["thumb"], thumb);
 }
 
+/// Makes the database one of 3.3.0 that lacks every twentieth play.
+async fn age(directory: &Path) {
+    let sql = "DELETE FROM komandorr_state WHERE name LIKE 'watch_history%'; \
+        DELETE FROM watch_history WHERE id % 20 = 0; \
+        UPDATE watch_history SET view_count = 0, duration = 0, genres = NULL, \
+        thumb = 'http://old:32400/library/metadata/5/thumb/1?X-Plex-Token=geheim'";
+    execute(directory, sql).await;
+}
+
+#[tokio::test]
+async fn the_first_run_over_rows_of_the_python_version_adds_what_they_lack_only() {
+    let plex = plex(1000).await;
+    let server = server(&plex).start().await;
+    sync(&server).await;
+    let directory = server.directory.path();
+    age(directory).await;
+    plex.forget_calls();
+    assert_eq!(sync(&server).await, done(50, 1000));
+    assert_in_step(directory, &plex).await;
+    let untouched = "view_count = 0 AND duration = 0 AND genres IS NULL AND thumb LIKE 'http%'";
+    assert_eq!(count(directory, untouched).await, 950);
+    let paths = plex.calls_by_path();
+    let asked = paths.keys().filter(|path| path.contains("metadata"));
+    assert!(asked.count() <= 4, "for the new ones: {paths:?}");
+}
+
 #[tokio::test]
 async fn a_play_whose_item_has_left_the_library_since_is_not_a_new_one() {
     let plex = plex(1).await;
@@ -850,5 +876,14 @@ async fn a_hundred_thousand_plays_are_imported_in_flat_memory() {
     let read = started.elapsed();
     println!("import {took:.1?}, memory {before} -> {most} KiB, GET {read:.1?}");
     assert!(most < before + 64 * 1024);
+    assert_in_step(server.directory.path(), &plex).await;
+    age(server.directory.path()).await;
+    let started = std::time::Instant::now();
+    sync(&server).await;
+    until_asked("the holes", async || {
+        server.log().contains("complete: 5000 new, 100000 scanned")
+    })
+    .await;
+    println!("over 95,000 rows {:.1?}", started.elapsed());
     assert_in_step(server.directory.path(), &plex).await;
 }
