@@ -176,6 +176,10 @@ async fn more_plays_than_one_page_are_caught_up_with() {
     plex.add_plays(450);
     assert_eq!(sync(&server).await["new"], 450);
     assert_in_step(server.directory.path(), &plex).await;
+    // These are all of one day, in which a play may still appear.
+    plex.forget_calls();
+    assert_eq!(sync(&server).await["new"], 0);
+    assert_eq!(plex.calls(PAGES), 3);
 }
 
 #[tokio::test]
@@ -397,6 +401,32 @@ async fn rows_of_the_python_version_are_recognised_and_left_as_they_are() {
     assert_eq!(list.json()[1]["thumb"], thumb);
 }
 
+/// Makes the database one of 3.3.0 that lacks every twentieth play.
+async fn age(directory: &Path) {
+    let sql = "DELETE FROM komandorr_state WHERE name LIKE 'watch_history%'; \
+        DELETE FROM watch_history WHERE id % 20 = 0; \
+        UPDATE watch_history SET view_count = 0, duration = 0, genres = NULL, \
+        thumb = 'http://old:32400/library/metadata/5/thumb/1?X-Plex-Token=geheim'";
+    execute(directory, sql).await;
+}
+
+#[tokio::test]
+async fn the_first_run_over_rows_of_the_python_version_adds_what_they_lack_only() {
+    let plex = plex(1000).await;
+    let server = server(&plex).start().await;
+    sync(&server).await;
+    let directory = server.directory.path();
+    age(directory).await;
+    plex.forget_calls();
+    assert_eq!(sync(&server).await, done(50, 1000));
+    assert_in_step(directory, &plex).await;
+    let untouched = "view_count = 0 AND duration = 0 AND genres IS NULL AND thumb LIKE 'http%'";
+    assert_eq!(count(directory, untouched).await, 950);
+    let paths = plex.calls_by_path();
+    let asked = paths.keys().filter(|path| path.contains("metadata"));
+    assert!(asked.count() <= 4, "for the new ones: {paths:?}");
+}
+
 #[tokio::test]
 async fn a_play_whose_item_has_left_the_library_since_is_not_a_new_one() {
     let plex = plex(1).await;
@@ -437,6 +467,43 @@ async fn a_history_in_another_zone_is_not_imported_again_shifted() {
         .start()
         .await;
     assert_eq!(sync(&berlin).await["new"], 1);
+}
+
+#[tokio::test]
+async fn a_history_that_was_imported_in_two_zones_stops_nothing() {
+    let plex = plex(120).await;
+    let server = server(&plex).start().await;
+    assert_eq!(sync(&server).await["new"], 120);
+    // 3.3.0 did that when its zone was changed.
+    let again = "INSERT INTO watch_history (user_id, username, type, title, rating_key, viewed_at, duration, created_at) \
+        SELECT user_id, username, type, title, rating_key, \
+        strftime('%Y-%m-%d %H:%M:%S.000000', viewed_at, '+2 hours'), 0, created_at FROM watch_history";
+    execute(server.directory.path(), again).await;
+    plex.add_plays(1);
+    let answer = sync(&server).await;
+    assert_eq!(
+        (&answer["new"], &answer["success"]),
+        (&json!(1), &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn music_that_is_played_all_night_is_no_sign_of_another_zone() {
+    let plex = plex(1).await;
+    let server = server(&plex).start().await;
+    let play = |quarter: i64| {
+        json!({"title": "Rain", "viewedAt": 1_700_000_000 + quarter * 900, "ratingKey": 7,
+               "accountID": 1, "type": "track"})
+    };
+    let plays = |quarters: std::ops::Range<i64>| quarters.rev().map(play).collect::<Vec<_>>();
+    plex.set_fault(PAGES, history_of(&json!(plays(0..150))));
+    assert_eq!(sync(&server).await["new"], 150);
+    plex.set_fault(PAGES, history_of(&json!(plays(0..200))));
+    let answer = sync(&server).await;
+    assert_eq!(
+        (&answer["new"], &answer["success"]),
+        (&json!(50), &json!(true))
+    );
 }
 
 #[tokio::test]
@@ -508,6 +575,110 @@ async fn details_survive_a_failure_and_missing_items_are_asked_for_once() {
 }
 
 #[tokio::test]
+async fn details_that_take_long_are_left_to_the_next_run() {
+    let plex = plex(600).await;
+    plex.set_fault("*", Fault::Delay(Duration::from_millis(60)));
+    let server = server(&plex)
+        .env("HISTORY_SYNC_INTERVAL", "0.2")
+        .start()
+        .await;
+    let directory = server.directory.path();
+    let runs = || server.log().matches("Watch history sync complete").count();
+    until_asked("all plays and details", async || {
+        count(directory, "1").await == 600
+            && texts(directory, "SELECT * FROM watch_history_pending")
+                .await
+                .is_empty()
+    })
+    .await;
+    assert!(runs() >= 2, "others have had their turn");
+    assert!(server.log().contains("items filled in, the rest later"));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_not_asked_for_one_item_after_the_other() {
+    let plex = plex(1).await;
+    let server = server(&plex).env("PLEX_TIMEOUT", "0.3").start().await;
+    let keys = [1001, 1002, 1003, 1004, 1005];
+    let entries =
+        keys.map(|key| json!({"title": "T", "viewedAt": 1_700_000_000 - key, "ratingKey": key}));
+    plex.set_fault(PAGES, history_of(&json!(entries)));
+    plex.set_fault("/library/metadata/1001,1002,1003,1004,1005", Fault::Hang);
+    for key in keys {
+        plex.set_fault(&format!("/library/metadata/{key}"), Fault::Hang);
+    }
+    let answer = sync(&server).await;
+    assert_eq!(
+        (&answer["success"], &answer["new"]),
+        (&json!(false), &json!(5))
+    );
+    let paths = plex.calls_by_path();
+    let asked = paths.iter().filter(|(path, _)| path.contains("metadata"));
+    assert_eq!(asked.map(|(_, calls)| calls).sum::<u64>(), 3);
+}
+
+#[tokio::test]
+async fn details_are_not_asked_for_for_ever() {
+    let plex = plex(1).await;
+    let server = server(&plex).start().await;
+    let entry =
+        json!({"title": "T", "viewedAt": 1_700_000_000, "ratingKey": 1001, "type": "movie"});
+    plex.set_fault(PAGES, history_of(&json!([entry])));
+    plex.set_fault("/library/metadata/1001", Fault::Status(500));
+    for _ in 0..8 {
+        assert_eq!(sync(&server).await["success"], true);
+    }
+    let pending = "SELECT * FROM watch_history_pending";
+    assert!(texts(server.directory.path(), pending).await.is_empty());
+}
+
+#[tokio::test]
+async fn details_fill_the_rows_of_their_item_only_and_complete_the_progress() {
+    let plex = plex(1).await;
+    let server = server(&plex).start().await;
+    let directory = server.directory.path();
+    let entry = json!({"title": "T", "viewedAt": 1_700_000_000, "ratingKey": 1001, "type": "movie",
+                       "viewOffset": 60_000, "studio": "Own"});
+    plex.set_fault(PAGES, history_of(&json!([entry])));
+    let other = "INSERT INTO watch_history (id, type, title, rating_key, viewed_at, duration, created_at) \
+        VALUES (77, 'movie', 'Other', '5', '2020-01-01 00:00:00.000000', 0, ''); \
+        INSERT INTO watch_history_pending (history_id, server, rating_key) \
+        SELECT 77, value, '1001' FROM (SELECT 'x' AS value)";
+    execute(directory, other).await;
+    plex.set_fault("/library/metadata/1001", Fault::Status(500));
+    sync(&server).await;
+    // What was to be filled has gone, and another row has its number.
+    execute(
+        directory,
+        "UPDATE watch_history_pending SET server = (SELECT server FROM watch_history_pending \
+         WHERE history_id <> 77)",
+    )
+    .await;
+    plex.clear_faults();
+    let item = json!({"ratingKey": "1001", "duration": 240_000, "studio": "Another", "year": 1999});
+    let body = json!({"MediaContainer": {"Metadata": [item]}}).to_string();
+    plex.set_fault("/library/metadata/1001", Fault::Body(body));
+    plex.set_fault(PAGES, history_of(&json!([entry])));
+    sync(&server).await;
+    let filled = "rating_key = '1001' AND duration = 240 AND progress = 25.0 AND studio = 'Own' AND year = 1999";
+    assert_eq!(count(directory, filled).await, 1);
+    assert_eq!(
+        count(directory, "id = 77 AND duration = 0 AND year IS NULL").await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn an_emptied_table_is_filled_from_the_beginning() {
+    let plex = plex(700).await;
+    let server = server(&plex).start().await;
+    assert_eq!(sync(&server).await["new"], 700);
+    execute(server.directory.path(), "DELETE FROM watch_history").await;
+    assert_eq!(sync(&server).await["new"], 700);
+    assert_in_step(server.directory.path(), &plex).await;
+}
+
+#[tokio::test]
 async fn names_come_from_earlier_rows_where_plex_keeps_them_to_itself() {
     let plex = plex(1).await;
     let server = server(&plex).start().await;
@@ -556,7 +727,30 @@ async fn a_server_that_does_not_page_is_not_asked_for_ever() {
         assert_eq!(sync(&server).await["success"], true);
         assert_eq!(stored(server.directory.path()).await.len(), count);
     }
-    assert!(plex.calls(PAGES) <= 6);
+    assert!(plex.calls(PAGES) <= 7);
+}
+
+#[tokio::test]
+async fn a_server_that_forgets_its_history_for_a_while_does_not_end_the_import() {
+    let plex = plex(900).await;
+    let server = server(&plex).start().await;
+    plex.set_fault(PAGES, Fault::Hold);
+    let (answer, ()) = tokio::join!(sync(&server), async {
+        until("the first page", || plex.calls(PAGES) == 1).await;
+        plex.release_holds();
+        until("the second page", || plex.calls(PAGES) == 2).await;
+        plex.set_fault(PAGES, history_of(&json!([])));
+        plex.release_holds();
+    });
+    // The second page is answered; the third and those before it are empty.
+    assert_eq!(
+        (&answer["success"], &answer["new"]),
+        (&json!(false), &json!(380))
+    );
+    assert_eq!(sync(&server).await["success"], false);
+    plex.clear_faults();
+    assert_eq!(sync(&server).await["new"], 520);
+    assert_in_step(server.directory.path(), &plex).await;
 }
 
 #[tokio::test]
@@ -682,5 +876,14 @@ async fn a_hundred_thousand_plays_are_imported_in_flat_memory() {
     let read = started.elapsed();
     println!("import {took:.1?}, memory {before} -> {most} KiB, GET {read:.1?}");
     assert!(most < before + 64 * 1024);
+    assert_in_step(server.directory.path(), &plex).await;
+    age(server.directory.path()).await;
+    let started = std::time::Instant::now();
+    sync(&server).await;
+    until_asked("the holes", async || {
+        server.log().contains("complete: 5000 new, 100000 scanned")
+    })
+    .await;
+    println!("over 95,000 rows {:.1?}", started.elapsed());
     assert_in_step(server.directory.path(), &plex).await;
 }

@@ -1,7 +1,8 @@
 //! Details of items that entries of the history lack: durations, genres, summaries.
 //!
 //! Asked for once per item, many items at a time, and only after all rows are stored. What is
-//! still wanted is in the database, so a run that is broken off loses nothing.
+//! still wanted is in the database, so a run that is broken off loses nothing, and one that takes
+//! until the next is due leaves the rest to that.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -63,7 +64,11 @@ pub(super) async fn fetch(run: &mut Run<'_>, records: &Records<'_>) -> Result<()
     let inquiry = Inquiry::default();
     let batches: Vec<Vec<String>> = wanted.chunks(BATCH).map(<[String]>::to_vec).collect();
     let mut filled = 0;
-    for pair in batches.chunks(AT_ONCE) {
+    for (done, pair) in batches.chunks(AT_ONCE).enumerate() {
+        if done > 0 && run.is_overdue() {
+            tracing::info!("Details of {filled} of {count} items filled in, the rest later");
+            return Ok(());
+        }
         let asked = stream::iter(pair.to_vec())
             .map(|batch| inquiry.look_up(&run.server, batch))
             .buffer_unordered(AT_ONCE);

@@ -111,7 +111,7 @@ async fn run_all(
     let mut changes = app.settings.subscribe();
     let mut revision = app.settings.current().plex_revision;
     loop {
-        let mut waiting = Vec::new();
+        let mut waiting: Vec<oneshot::Sender<Outcome>> = Vec::new();
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
@@ -133,6 +133,8 @@ async fn run_all(
                     outcome = &mut run => break outcome,
                     Some(client) = inbox.recv() => {
                         tracing::debug!("Watch history sync: joined the run under way");
+                        // A run may take long and clients come and go.
+                        waiting.retain(|client| !client.is_closed());
                         waiting.push(client);
                     }
                 }

@@ -38,6 +38,8 @@ pub(super) struct Run<'a> {
     stop: &'a CancellationToken,
     pub(super) server: PlexServer,
     revision: u64,
+    /// When the next run would be due, if this one did not go on.
+    overdue: Instant,
     shown: Instant,
     has_news: bool,
 }
@@ -60,6 +62,7 @@ pub(super) async fn run(
         stop,
         server: app.plex.server(target),
         revision: settings.plex_revision,
+        overdue: Instant::now() + settings.history_sync_interval,
         shown: Instant::now(),
         has_news: false,
     };
@@ -142,6 +145,11 @@ impl Run<'_> {
             let Verdict::Good { unseen, last } = walk.take(&page) else {
                 continue;
             };
+            if start == 0 && page.length == 0 && walk.floor().is_some() {
+                // There were plays a moment ago, or when the last run broke off. A server that
+                // forgets them for a while must not make what is left unread count as read.
+                return Err(PlexError::NotPlex.into());
+            }
             if start == 0
                 && let Some(text) = zone::foreign(records, &plays, places.dashboard).await?
             {
@@ -209,6 +217,11 @@ impl Run<'_> {
     /// Rows have been changed.
     pub(super) const fn has_news(&mut self) {
         self.has_news = true;
+    }
+
+    /// Whether the next run should have begun by now: new plays wait for it.
+    pub(super) fn is_overdue(&self) -> bool {
+        Instant::now() >= self.overdue
     }
 
     /// Ends the run when it must not go on.

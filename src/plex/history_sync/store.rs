@@ -30,7 +30,8 @@ const INSERT: &str = "\
                 rating_key IS NULL \
                 OR (grandparent_title IS ?5 AND parent_index IS ?6 AND \"index\" IS ?7)))))";
 
-/// Fills what is missing in the rows that wait for the details of one item.
+/// Fills what is missing in the rows that wait for the details of one item, if they are still of
+/// that item: who removes rows by hand leaves their numbers to others.
 const FILL: &str = "\
     UPDATE watch_history SET \
         duration = CASE WHEN duration > 0 THEN duration ELSE ?3 END, \
@@ -42,7 +43,8 @@ const FILL: &str = "\
         year = COALESCE(year, ?7), \
         rating = COALESCE(rating, ?8), \
         genres = COALESCE(genres, ?9) \
-    WHERE id IN (SELECT history_id FROM watch_history_pending WHERE server = ?1 AND rating_key = ?2)";
+    WHERE id IN (SELECT history_id FROM watch_history_pending WHERE server = ?1 AND rating_key = ?2) \
+        AND rating_key = ?2";
 
 /// An item's details are given up after as many runs in which the server failed to give them.
 const MOST_TRIES: i64 = 8;
@@ -90,8 +92,15 @@ impl<'a> Records<'a> {
         format!("watch_history_cursor:{}", self.server)
     }
 
-    /// How far this server's history has been read.
+    /// How far this server's history has been read: not at all if somebody has emptied the table
+    /// to have everything imported anew.
     pub(super) async fn position(&self) -> Result<Position, StoreError> {
+        let has_rows: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM watch_history)")
+            .fetch_one(self.store.reader())
+            .await?;
+        if !has_rows {
+            return Ok(Position::default());
+        }
         let watermark = self.store.state(&self.watermark_name()).await?;
         let cursor = self.store.state(&self.cursor_name()).await?;
         Ok(Position {

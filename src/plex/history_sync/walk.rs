@@ -19,8 +19,11 @@ pub(super) const PAGE: u32 = 200;
 /// How much of the former page the next one repeats: more than is ever played in one second (a
 /// season marked as watched), the order within which is the server's choice.
 const OVERLAP: u64 = 20;
-/// A history that keeps shrinking is left alone after as many steps back; the next run begins anew.
+/// In a history that keeps shrinking what may lie between is given up after as many steps back.
 const MOST_STEPS_BACK: u32 = 64;
+/// The same page as often in a row is a server that does not page. Twice may be chance: so many
+/// plays were added, or removed, that the next page had moved to where the former one was.
+const MOST_REPEATS: u32 = 2;
 
 /// A walk from the newest play, or from where an earlier one broke off, back in time.
 #[derive(Debug)]
@@ -38,6 +41,7 @@ pub(super) struct Walk {
     steps_back: u32,
     /// The former page, to recognise a server that sends the same one again and again.
     former: Option<u64>,
+    repeats: u32,
 }
 
 /// What of a page matters here.
@@ -87,6 +91,7 @@ impl Walk {
             stride: PAGE as u64,
             steps_back: 0,
             former: None,
+            repeats: 0,
         }
     }
 
@@ -124,8 +129,12 @@ impl Walk {
             (Some(floor), Some(oldest)) => Some(floor.min(oldest)),
             (floor, oldest) => oldest.or(floor),
         };
-        let again = self.former.replace(page.print) == Some(page.print);
-        let last = again || self.is_last(page, end);
+        if self.former.replace(page.print) == Some(page.print) {
+            self.repeats += 1;
+        } else {
+            self.repeats = 0;
+        }
+        let last = self.repeats >= MOST_REPEATS || self.is_last(page, end);
         self.start = (self.start + 1).max(end.saturating_sub(OVERLAP));
         Verdict::Good { unseen, last }
     }
@@ -285,6 +294,19 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_comes_twice_is_not_the_end() {
+        // So many that the next page begins where the former one did.
+        let moved = i64::from(PAGE) - i64::try_from(OVERLAP).unwrap();
+        let mut server = Server::new(1000);
+        let (seen, _) = walk(Walk::new(None), &mut server, |plays| {
+            if plays.len() == 1000 {
+                plays.splice(0..0, (1..=moved).rev().map(|at| 200_000 + at));
+            }
+        });
+        assert!((1..=1000).all(|at| seen.contains(&(at * 100))));
+    }
+
+    #[test]
     fn the_walk_ends_at_plays_of_an_earlier_run() {
         let (seen, calls) = walk(Walk::new(Some(90_000)), &mut Server::new(1000), |_| {});
         assert_eq!(calls, 1);
@@ -304,13 +326,13 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_ignores_paging_is_asked_once_or_twice() {
+    fn a_server_that_ignores_paging_is_asked_three_times_at_most() {
         for count in [5, 200, 700] {
             let mut server = Server::new(count);
             server.pages = false;
             let (seen, calls) = walk(Walk::new(None), &mut server, |_| {});
             assert_eq!(seen.len(), usize::try_from(count).unwrap());
-            assert!(calls <= 2);
+            assert!(calls <= 3);
         }
     }
 

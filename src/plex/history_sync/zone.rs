@@ -3,7 +3,7 @@
 //! `viewed_at` is local time of whichever process wrote it, and it is part of what makes a play
 //! unique. In another zone every play would look new and be imported once more, shifted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
@@ -42,16 +42,23 @@ struct Shifted {
 /// from where they should be, says so in words for people.
 ///
 /// A play that is stored at the right time is no sign of another zone, whatever else there is: it
-/// would not be imported again.
+/// would not be imported again. Nor is a row that is another play of the same item by the same
+/// user: music of a quarter of an hour may be played all night.
 pub(super) async fn foreign(
     records: &Records<'_>,
     plays: &[Play],
     dashboard: Tz,
 ) -> Result<Option<String>, StoreError> {
+    let plays = plays.get(..PAGE as usize).unwrap_or(plays);
+    let right: HashSet<_> = plays.iter().map(|play| (what(play), play.local)).collect();
     let mut shifted = Vec::new();
-    for play in plays.iter().take(PAGE as usize) {
-        let theirs = records.times_around(play).await?;
-        if !theirs.is_empty() && !theirs.contains(&play.local) {
+    for play in plays {
+        let mut theirs = records.times_around(play).await?;
+        if theirs.contains(&play.local) {
+            continue;
+        }
+        theirs.retain(|at| !right.contains(&(what(play), *at)));
+        if !theirs.is_empty() {
             shifted.push(Shifted {
                 at: play.at,
                 ours: play.local,
@@ -60,6 +67,13 @@ pub(super) async fn foreign(
         }
     }
     Ok(verdict(&shifted, dashboard))
+}
+
+/// Who played which item, as [`Records::times_around`] looks for it.
+fn what(play: &Play) -> (Option<&str>, Option<&str>, Option<&str>) {
+    let key = play.rating_key.as_deref();
+    let title = key.is_none().then_some(play.title.as_str());
+    (play.user_id.as_deref(), key, title)
 }
 
 fn verdict(shifted: &[Shifted], dashboard: Tz) -> Option<String> {
