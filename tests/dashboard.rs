@@ -175,6 +175,9 @@ async fn unconfigured_plex_has_zeros_and_the_rest_is_counted() {
 async fn a_failing_plex_keeps_its_figures_but_not_those_of_another_server() {
     let (first, second) = (plex(1).await, plex(1).await);
     let server = counting(&first, "0.05").start().await;
+    // The peak is stored behind the count.
+    let peak = async || dashboard(&server).await["plex"]["peak_concurrent"] == 1;
+    until_asked("the peak", peak).await;
     let before = counted(&server).await["plex"].clone();
     assert_eq!(before["total_movies"], 64);
     first.set_fault("*", Fault::Status(500));
