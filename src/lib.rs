@@ -45,7 +45,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// starts the background loops, serves, and stops all of it in the reverse order.
 ///
 /// # Errors
-/// It can't start: the address is taken, or TLS can't be set up.
+/// It can't start: the address is taken, TLS can't be set up, or the database can't be used.
 pub async fn run(
     settings: SettingsStore,
     mut instance: Instance,

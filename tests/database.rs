@@ -344,9 +344,6 @@ impl Small {
     fn new(size: &str, place: &Path) -> Option<Self> {
         let size = format!("size={size}");
         let mounted = mount(&["-t", "tmpfs", "-o", &size], Path::new("none"), place);
-        if !mounted {
-            println!("skipped: nothing can be mounted here");
-        }
         mounted.then(|| Self(place.to_owned()))
     }
 }
@@ -417,6 +414,7 @@ async fn without_space_for_the_copy_the_database_is_adopted_all_the_same() {
     let data = builder.directory().join("data");
     std::fs::create_dir(&data).unwrap();
     let Some(_guard) = Small::new("1500k", &data) else {
+        println!("skipped: nothing can be mounted here");
         return;
     };
     let filling = "CREATE TABLE filling (data BLOB); INSERT INTO filling VALUES (zeroblob(900000))";
@@ -435,12 +433,14 @@ async fn on_a_full_disk_the_server_starts_and_reads() {
     let data = builder.directory().join("data");
     std::fs::create_dir(&data).unwrap();
     let Some(_guard) = Small::new("2m", &data) else {
+        println!("skipped: nothing can be mounted here");
         return;
     };
     let play = "INSERT INTO watch_history (type, title, viewed_at, duration, created_at) VALUES
         ('movie', 'Still there', '2025-11-22 08:26:40.000000', 1, '2025-11-22 08:26:40.000000')";
     prepare(&builder, &[SCHEMA, play]).await;
     let builder = builder.start().await.stop().await;
+    std::fs::remove_file(data.join("komandorr.lock")).unwrap();
     let mut filling = std::fs::File::create(data.join("filling")).unwrap();
     while filling.write_all(&[0; 4096]).is_ok() {}
     drop(filling);
@@ -451,6 +451,7 @@ async fn on_a_full_disk_the_server_starts_and_reads() {
         .post("/api/plex/stats/peak", &json!({"peak_concurrent": 9}))
         .await;
     logged(&server, "(no space is left): nothing will be stored").await;
+    logged(&server, "The address could not be noted").await;
     std::fs::remove_file(data.join("filling")).unwrap();
     let server = server.stop().await.start().await;
     let stored = server
