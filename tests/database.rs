@@ -441,9 +441,7 @@ async fn on_a_full_disk_the_server_starts_and_reads() {
     prepare(&builder, &[SCHEMA, play]).await;
     let builder = builder.start().await.stop().await;
     std::fs::remove_file(data.join("komandorr.lock")).unwrap();
-    let mut filling = std::fs::File::create(data.join("filling")).unwrap();
-    while filling.write_all(&[0; 4096]).is_ok() {}
-    drop(filling);
+    fill(&data.join("filling"));
 
     let server = builder.start().await;
     let plays = server.get("/api/plex/watch-history").await.json();
@@ -463,6 +461,43 @@ async fn on_a_full_disk_the_server_starts_and_reads() {
     assert!(refused.status.is_server_error(), "{refused:?}");
     assert!(refused.text.contains("read-only"), "{refused:?}");
     assert!(stored.status.is_success(), "{stored:?}");
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_stops_writes_for_as_long_as_it_is_full() {
+    let builder = Server::builder();
+    let data = builder.directory().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let Some(_guard) = Small::new("2m", &data) else {
+        println!("skipped: nothing can be mounted here");
+        return;
+    };
+    let mut server = builder.start().await;
+    let peak = async |server: &Server, streams: u32| {
+        let body = json!({"peak_concurrent": streams});
+        server.post("/api/plex/stats/peak", &body).await
+    };
+    assert!(peak(&server, 3).await.status.is_success());
+    let filling = data.join("filling");
+    fill(&filling);
+    let refused = peak(&server, 9).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.text.contains("The disk is full"), "{refused:?}");
+    assert_eq!(server.get("/api/plex/watch-history").await.status, 200);
+    std::fs::remove_file(filling).unwrap();
+    let stored = peak(&server, 2).await.json();
+    assert_eq!(stored["peak_concurrent"], 3, "what was answered is there");
+    stop(&mut server).await;
+    let mut after = look(&database(server.directory.path())).await;
+    assert_eq!(text(&mut after, "PRAGMA integrity_check").await, "ok");
+    let stored = "SELECT peak_concurrent FROM plex_stats";
+    assert_eq!(number(&mut after, stored).await, 3);
+}
+
+/// Takes all the space that there is.
+fn fill(path: &Path) {
+    let mut filling = std::fs::File::create(path).unwrap();
+    while filling.write_all(&[0; 4096]).is_ok() {}
 }
 
 #[tokio::test]
