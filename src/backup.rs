@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 
 use crate::settings::{Environment, Overrides, Place};
-use crate::store::{self, Condition};
+use crate::store;
 
 /// Copies the database in the data directory to `target` and says what was copied. Of the settings
 /// only the place of that directory matters, so `config.json` is not read.
@@ -21,7 +21,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let data_dir = &Place::of(env, overrides)?.data_dir;
     let database = data_dir.join(store::FILE_NAME);
-    if store::condition(data_dir).await? == Condition::Missing {
+    if !database.exists() {
         bail!("{}: there is no database", database.display());
     }
     let copied = store::back_up(data_dir, target).await.with_context(|| {

@@ -1,5 +1,5 @@
-//! `komandorr check`: what is in force, where it comes from, and can the
-//! database be used, does Plex answer?
+//! `komandorr check`: what is in force, where it comes from, and can the database be used, does
+//! Plex answer?
 
 use std::io::Write;
 
@@ -12,7 +12,8 @@ use crate::store::{self, Condition};
 /// Writes a report. The settings themselves have been checked by then: a server would start.
 ///
 /// # Errors
-/// The database can't be used, a Plex server is configured and does not answer, or the report can't be written.
+/// The database can't be used, a Plex server is configured and does not answer, or the report
+/// can't be written.
 pub async fn run(settings: &SettingsStore, out: &mut impl Write) -> anyhow::Result<()> {
     for one in settings.describe().await {
         writeln!(out, "{:<27} {:<13} {}", one.name, one.source, one.value)?;
@@ -45,6 +46,7 @@ const fn told(condition: Condition) -> &'static str {
     match condition {
         Condition::Missing => "missing, will be created",
         Condition::Empty => "empty, tables will be created",
+        Condition::Interrupted => "a write was interrupted, which the next start will undo",
         Condition::Foreign => "of 3.3.0 or older, will be copied and adopted",
         Condition::Ours => "readable",
     }

@@ -34,6 +34,8 @@ use crate::settings::SettingsStore;
 use crate::store::Store;
 use crate::tasks::Tasks;
 
+/// How often rows of `traffic_history` that others wrote are looked for, and old sums removed.
+const TRAFFIC_LOOK: Duration = Duration::from_secs(3600);
 /// How often `config.json` is looked at for hand edits.
 const SETTINGS_LOOK: Duration = Duration::from_secs(1);
 /// Background loops may take so long to end.
@@ -43,7 +45,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// starts the background loops, serves, and stops all of it in the reverse order.
 ///
 /// # Errors
-/// It can't start: the address is taken, or TLS can't be set up.
+/// It can't start: the address is taken, TLS can't be set up, or the database can't be used.
 pub async fn run(
     settings: SettingsStore,
     mut instance: Instance,
@@ -76,9 +78,17 @@ pub async fn run(
     let address = listener.local_addr()?;
     plex::configure_caches(&now.cache);
     let plex = plex::PlexClient::new(now.plex_client).context("can't set up TLS")?;
-    let store = Store::open(&now.data_dir).await?;
+    let store = tokio::select! {
+        opened = Store::open(&now.data_dir) => opened?,
+        // A large database of 3.3.0 takes longer to adopt than Docker waits. What is left undone
+        // the next start does.
+        () = shutdown.cancelled() => {
+            tracing::info!("Stopped while the database was being opened");
+            return Ok(());
+        }
+    };
     plex::adopt_old_config(&settings, &store).await;
-    plex::load_peak(&store).await?;
+    plex::load_peak(&store).await;
     let app = AppState::new(App {
         settings,
         plex,
@@ -94,7 +104,9 @@ pub async fn run(
     plex::start_history_sync(&app, &tasks);
     plex::start_refresher(&app, &tasks);
 
-    instance.listens_on(address)?;
+    if let Err(error) = instance.listens_on(address) {
+        tracing::warn!("The address could not be noted in the data directory: {error}");
+    }
     announce(address)?;
     web::serve::serve(listener, web::router(app.clone()), shutdown).await;
 
@@ -124,12 +136,16 @@ fn follow_settings(app: &AppState, tasks: &Tasks, log: Arc<Log>) {
     });
 }
 
-/// Adds up what 3.3.0 has recorded since the last run, beside everything else.
+/// Adds up what 3.3.0 has recorded since the last run, beside everything else. Being stopped
+/// anywhere does it no harm, and what a full disk has prevented is done later.
 fn account_traffic(app: &AppState, tasks: &Tasks) {
     let app = app.clone();
-    tasks.once("Traffic totals", async move {
-        monitor::traffic_hours::seed(&app.store).await?;
-        monitor::traffic_hours::prune(&app.store).await
+    tasks.every_from_now("Traffic totals", TRAFFIC_LOOK, move || {
+        let app = app.clone();
+        async move {
+            monitor::traffic_hours::seed(&app.store).await?;
+            monitor::traffic_hours::prune(&app.store).await
+        }
     });
 }
 

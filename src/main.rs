@@ -92,7 +92,14 @@ fn back_up(wanted: Backup) -> anyhow::Result<()> {
         ..Overrides::default()
     };
     let env = Environment::from_process()?;
-    block_on(backup::run(&env, &overrides, &file, &mut io::stdout()))
+    block_on(async {
+        let (stop, mut out) = (stop_signal()?, io::stdout());
+        // Dropped, an unfinished copy removes itself.
+        tokio::select! {
+            done = backup::run(&env, &overrides, &file, &mut out) => done,
+            () = stop.cancelled() => anyhow::bail!("interrupted: there is no copy"),
+        }
+    })
 }
 
 /// Runs `work` to its end. Threads that are stuck in the system then (resolving a name, reading

@@ -24,10 +24,9 @@ impl Tasks {
         }
     }
 
-    /// Runs `step` every `period`, first after one period. [`Self::every_from_now`] is the other
-    /// way. A step that fails or panics is logged
-    /// and the loop goes on; one that takes longer than the period delays the next, so that two
-    /// never run at once.
+    /// Runs `step` every `period`, first after one period ([`Self::every_from_now`]: at once). A
+    /// step that fails or panics is logged and the loop goes on; one that takes longer than the
+    /// period delays the next, so that two never run at once.
     pub fn every<F, E>(
         &self,
         name: &'static str,
@@ -86,24 +85,6 @@ impl Tasks {
                 }
             }
             tracing::debug!("{name}: stopped");
-        });
-    }
-
-    /// Runs `work` once, beside everything else, until it is done or the server stops. Being
-    /// stopped anywhere must do it no harm.
-    pub fn once<E: std::fmt::Display>(
-        &self,
-        name: &'static str,
-        work: impl Future<Output = Result<(), E>> + Send + 'static,
-    ) {
-        let stopped = self.stop.clone();
-        self.tracker.spawn(async move {
-            let work = AssertUnwindSafe(work).catch_unwind();
-            match stopped.run_until_cancelled(work).await {
-                Some(Ok(Ok(()))) | None => {}
-                Some(Ok(Err(error))) => tracing::error!("{name}: {error}"),
-                Some(Err(_panic)) => tracing::error!("{name}: panicked"),
-            }
         });
     }
 

@@ -4,8 +4,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
-use crate::database::{SCHEMA, TRAFFIC, database, look, number, prepare, text};
-use crate::harness::{Server, command};
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+use crate::database::{SCHEMA, TRAFFIC, database, look, number, prepare, signal, text};
+use crate::harness::{Server, command, until};
 
 async fn backup(directory: &Path, file: &str) -> Output {
     let mut command = command(directory);
@@ -78,6 +81,32 @@ async fn a_backup_never_overwrites_and_leaves_nothing_when_it_fails() {
         .collect();
     names.sort();
     assert_eq!(names, ["komandorr.db", "komandorr.lock"]);
+}
+
+#[tokio::test]
+async fn an_interrupted_backup_leaves_nothing() {
+    let builder = Server::builder();
+    prepare(&builder, &[SCHEMA]).await;
+    let directory = builder.directory();
+    let options = SqliteConnectOptions::new().filename(database(directory));
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("BEGIN EXCLUSIVE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let begun = || {
+        let files = std::fs::read_dir(directory).unwrap();
+        files.count() > 1
+    };
+    let mut running = command(directory)
+        .args(["backup", "copy.db"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the unfinished copy", begun).await;
+    signal(&running, "INT").await;
+    assert_eq!(running.wait().await.unwrap().code(), Some(1));
+    assert!(!begun());
 }
 
 #[tokio::test]

@@ -1,12 +1,16 @@
 //! The database: adopting 3.3.0's without loss, refusing what is none, surviving a kill.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
+use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _, FromRow as _};
+use tokio::process::{Child, Command};
 
 use crate::harness::{Builder, Server, until, until_asked};
 
@@ -333,6 +337,23 @@ impl Drop for ReadOnly {
     }
 }
 
+/// A file system of this size, where one can be made; gone when dropped.
+struct Small(PathBuf);
+
+impl Small {
+    fn new(size: &str, place: &Path) -> Option<Self> {
+        let size = format!("size={size}");
+        let mounted = mount(&["-t", "tmpfs", "-o", &size], Path::new("none"), place);
+        mounted.then(|| Self(place.to_owned()))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        unmount(&self.0);
+    }
+}
+
 fn mount(options: &[&str], what: &Path, place: &Path) -> bool {
     let done = std::process::Command::new("mount")
         .args(options)
@@ -392,23 +413,185 @@ async fn without_space_for_the_copy_the_database_is_adopted_all_the_same() {
     let builder = Server::builder();
     let data = builder.directory().join("data");
     std::fs::create_dir(&data).unwrap();
-    if !mount(
-        &["-t", "tmpfs", "-o", "size=1500k"],
-        Path::new("none"),
-        &data,
-    ) {
+    let Some(_guard) = Small::new("1500k", &data) else {
         println!("skipped: nothing can be mounted here");
         return;
-    }
+    };
     let filling = "CREATE TABLE filling (data BLOB); INSERT INTO filling VALUES (zeroblob(900000))";
     prepare(&builder, &[SCHEMA, ODD_ROWS, filling]).await;
     let mut server = builder.start().await;
     stop(&mut server).await;
     let left = files(server.directory.path());
-    unmount(&data);
     logged(&server, "No copy of the original database was made").await;
     logged(&server, "not enough space").await;
     assert_eq!(left, ["komandorr.db", "komandorr.lock"]);
+}
+
+#[tokio::test]
+async fn on_a_full_disk_the_server_starts_and_reads() {
+    let builder = Server::builder();
+    let data = builder.directory().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let Some(_guard) = Small::new("2m", &data) else {
+        println!("skipped: nothing can be mounted here");
+        return;
+    };
+    let play = "INSERT INTO watch_history (type, title, viewed_at, duration, created_at) VALUES
+        ('movie', 'Still there', '2025-11-22 08:26:40.000000', 1, '2025-11-22 08:26:40.000000')";
+    prepare(&builder, &[SCHEMA, play]).await;
+    let builder = builder.start().await.stop().await;
+    std::fs::remove_file(data.join("komandorr.lock")).unwrap();
+    fill(&data.join("filling"));
+
+    let server = builder.start().await;
+    let plays = server.get("/api/plex/watch-history").await.json();
+    let refused = server
+        .post("/api/plex/stats/peak", &json!({"peak_concurrent": 9}))
+        .await;
+    logged(&server, "(no space is left): nothing will be stored").await;
+    logged(&server, "The address could not be noted").await;
+    std::fs::remove_file(data.join("filling")).unwrap();
+    let server = server.stop().await.start().await;
+    let stored = server
+        .post("/api/plex/stats/peak", &json!({"peak_concurrent": 9}))
+        .await;
+    let kept = data.join("komandorr.db.before-rust").exists();
+    assert!(!kept, "a copy leaves space for the server");
+    assert_eq!(plays[0]["title"], "Still there", "{plays}");
+    assert!(refused.status.is_server_error(), "{refused:?}");
+    assert!(refused.text.contains("read-only"), "{refused:?}");
+    assert!(stored.status.is_success(), "{stored:?}");
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_stops_writes_for_as_long_as_it_is_full() {
+    let builder = Server::builder();
+    let data = builder.directory().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let Some(_guard) = Small::new("2m", &data) else {
+        println!("skipped: nothing can be mounted here");
+        return;
+    };
+    let mut server = builder.start().await;
+    let peak = async |server: &Server, streams: u32| {
+        let body = json!({"peak_concurrent": streams});
+        server.post("/api/plex/stats/peak", &body).await
+    };
+    assert!(peak(&server, 3).await.status.is_success());
+    let filling = data.join("filling");
+    fill(&filling);
+    let refused = peak(&server, 9).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.text.contains("The disk is full"), "{refused:?}");
+    assert_eq!(server.get("/api/plex/watch-history").await.status, 200);
+    std::fs::remove_file(filling).unwrap();
+    let stored = peak(&server, 2).await.json();
+    assert_eq!(stored["peak_concurrent"], 3, "what was answered is there");
+    stop(&mut server).await;
+    let mut after = look(&database(server.directory.path())).await;
+    assert_eq!(text(&mut after, "PRAGMA integrity_check").await, "ok");
+    let stored = "SELECT peak_concurrent FROM plex_stats";
+    assert_eq!(number(&mut after, stored).await, 3);
+}
+
+/// Takes all the space that there is.
+fn fill(path: &Path) {
+    let mut filling = std::fs::File::create(path).unwrap();
+    while filling.write_all(&[0; 4096]).is_ok() {}
+}
+
+#[tokio::test]
+async fn odd_types_in_the_database_do_not_stop_the_start() {
+    let builder = Server::builder();
+    let odd = "INSERT INTO plex_stats (id, peak_concurrent, last_updated)
+            VALUES (1, '7 or so', 1763800000);
+        INSERT INTO services (id, name, url, type, status) VALUES
+            (1, 'One', x'00', 'website', 5), ('two', 'Two', 'http://two', 'website', NULL);
+        INSERT INTO traffic_history VALUES (1, 1, 5, 'a', 'b', 'c', x'00');";
+    prepare(&builder, &[SCHEMA, odd]).await;
+    let mut server = builder.start().await;
+    let peak = server
+        .post("/api/plex/stats/peak", &json!({"peak_concurrent": 6}))
+        .await
+        .json();
+    assert_eq!(peak["peak_concurrent"], 7, "{peak}");
+    stop(&mut server).await;
+    assert!(!server.log().contains("ERROR"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_the_database_to_open() {
+    let builder = Server::builder();
+    prepare(&builder, &[SCHEMA]).await;
+    let options = SqliteConnectOptions::new().filename(database(builder.directory()));
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("BEGIN EXCLUSIVE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let mut starting = builder
+        .command()
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let log = builder.directory().join("logs/komandorr.log");
+    until("the start", || {
+        std::fs::read_to_string(&log).is_ok_and(|log| log.contains("has the database open"))
+    })
+    .await;
+    let told = Instant::now();
+    signal(&starting, "TERM").await;
+    assert_eq!(starting.wait().await.unwrap().code(), Some(0));
+    assert!(told.elapsed() < Duration::from_secs(3), "{told:?}");
+}
+
+pub(crate) async fn signal(process: &Child, name: &str) {
+    let line = format!("kill -{name} {}", process.id().expect("it runs"));
+    let mut kill = Command::new("sh");
+    assert!(kill.args(["-c", &line]).status().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_kill_during_the_adoption_leaves_it_to_the_next_start() {
+    let builder = Server::builder();
+    prepare(&builder, &[SCHEMA, ODD_ROWS, WATCH_HISTORY]).await;
+    let data = builder.directory().join("data");
+    let log = builder.directory().join("logs/komandorr.log");
+    let logged_so_far = || std::fs::read_to_string(&log).unwrap_or_default();
+    let unfinished = || {
+        let files = files(builder.directory());
+        files.iter().any(|name| name.starts_with(".komandorr-copy"))
+    };
+    for (what, reached) in [
+        ("an unfinished copy", &unfinished as &dyn Fn() -> bool),
+        ("a copy", &|| logged_so_far().contains("A copy was made")),
+    ] {
+        let mut starting = builder
+            .command()
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        until(what, reached).await;
+        signal(&starting, "KILL").await;
+        starting.wait().await.unwrap();
+    }
+    let made = data.join("komandorr.db.before-rust");
+    let first = std::fs::read(&made).unwrap();
+    let mut server = builder.start().await;
+    stop(&mut server).await;
+    assert_eq!(
+        files(server.directory.path()),
+        ["komandorr.db", "komandorr.db.before-rust", "komandorr.lock"]
+    );
+    assert!(std::fs::read(&made).unwrap() == first, "the first is kept");
+    for file in [&made, &database(server.directory.path())] {
+        let mut after = look(file).await;
+        assert_eq!(text(&mut after, "PRAGMA integrity_check").await, "ok");
+        let plays = "SELECT count(*) FROM watch_history";
+        assert_eq!(number(&mut after, plays).await, PLAYS);
+    }
 }
 
 /// Reports of 3.3.0 that keep the server writing for a while after its start: 200,000 of them,

@@ -159,14 +159,13 @@ fn warn(error: &StoreError) {
     }
 }
 
-/// Reads what an earlier run has stored; once, at start.
-///
-/// # Errors
-/// The database can't be read.
-pub async fn load_peak(store: &Store) -> Result<(), StoreError> {
-    let row = sqlx::query(SELECT).fetch_optional(store.reader()).await?;
-    mirror().stored = row.as_ref().map(read).transpose()?.unwrap_or_default();
-    Ok(())
+/// Reads what an earlier run has stored; once, at start. Where it can't be read, none is known.
+pub async fn load_peak(store: &Store) {
+    let row = sqlx::query(SELECT).fetch_optional(store.reader()).await;
+    match row.and_then(|row| row.as_ref().map(read).transpose()) {
+        Ok(peak) => mirror().stored = peak.unwrap_or_default(),
+        Err(error) => tracing::warn!("The peak of streams can't be read: {error}"),
+    }
 }
 
 /// The greater of what is stored and `streams`. Less than none can't play.
@@ -192,7 +191,9 @@ async fn change(
     Ok(peak)
 }
 
-const SELECT: &str = "SELECT peak_concurrent, last_updated FROM plex_stats ORDER BY id LIMIT 1";
+/// SQLite keeps any type in any column.
+const SELECT: &str = "SELECT CAST(peak_concurrent AS INTEGER) AS peak_concurrent, \
+    CAST(last_updated AS TEXT) AS last_updated FROM plex_stats ORDER BY id LIMIT 1";
 
 /// The comparison is the database's: whatever else has written, the greater one stays.
 async fn set_if_greater(
@@ -210,7 +211,8 @@ async fn set_if_greater(
     .await?;
     sqlx::query(
         "UPDATE plex_stats SET peak_concurrent = ?1, last_updated = ?2 \
-         WHERE id = (SELECT MIN(id) FROM plex_stats) AND COALESCE(peak_concurrent, 0) < ?1",
+         WHERE id = (SELECT MIN(id) FROM plex_stats) \
+         AND COALESCE(CAST(peak_concurrent AS INTEGER), 0) < ?1",
     )
     .bind(streams)
     .bind(now)

@@ -53,12 +53,12 @@ pub enum CopyError {
     Database(#[from] sqlx::Error),
 }
 
-/// Copies `source` to `target`, which must not exist. The copy has mode 0600 and appears under its
-/// name when it is whole, verified and on disk.
+/// Copies `source` to `target`, which must not exist, where that leaves `spare` bytes free. The
+/// copy has mode 0600 and appears under its name when it is whole, verified and on disk.
 ///
 /// # Errors
 /// No space, no such directory, a database that can't be read, ...
-pub(super) async fn copy(source: &Path, target: &Path) -> Result<Copied, CopyError> {
+pub(super) async fn copy(source: &Path, target: &Path, spare: u64) -> Result<Copied, CopyError> {
     let directory = target.parent().filter(|path| !path.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
     if !directory.is_dir() {
@@ -67,7 +67,7 @@ pub(super) async fn copy(source: &Path, target: &Path) -> Result<Copied, CopyErr
     if target.symlink_metadata().is_ok() {
         return Err(CopyError::Exists);
     }
-    let needed = size_with_log(source)?;
+    let needed = size_with_log(source)?.saturating_add(spare);
     if let Some(free) = place::free_space(directory).filter(|free| *free < needed) {
         return Err(CopyError::NoSpace { needed, free });
     }
@@ -80,7 +80,8 @@ pub(super) async fn copy(source: &Path, target: &Path) -> Result<Copied, CopyErr
     unfinished.as_file().sync_all()?;
     let bytes = unfinished.as_file().metadata()?.len();
     keep(unfinished, target)?;
-    File::open(directory)?.sync_all()?;
+    // The copy's name. Not every file system can do this, and the copy itself is safe.
+    let _ = File::open(directory).and_then(|directory| directory.sync_all());
     Ok(Copied { rows, bytes })
 }
 

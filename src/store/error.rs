@@ -57,6 +57,7 @@ pub(super) mod primary {
     pub(crate) const BUSY: i32 = 5;
     pub(crate) const LOCKED: i32 = 6;
     pub(crate) const READONLY: i32 = 8;
+    pub(crate) const IOERR: i32 = 10;
     pub(crate) const FULL: i32 = 13;
     pub(crate) const CANTOPEN: i32 = 14;
     pub(crate) const CONSTRAINT: i32 = 19;

@@ -42,14 +42,16 @@ pub enum Condition {
     Missing,
     /// A file without tables.
     Empty,
+    /// A write was interrupted, and what it left must be undone before the file can be read.
+    Interrupted,
     /// Made by 3.3.0 or an older version, and not opened by this program yet.
     Foreign,
     /// Opened by this program before.
     Ours,
 }
 
-/// Looks at the file. An interrupted write of another program can only be undone by writing;
-/// that is done if `may_recover`.
+/// Looks at the file. An interrupted write of another program can only be undone by writing; if
+/// `may_recover` that is done, and the condition found is never [`Condition::Interrupted`].
 ///
 /// # Errors
 /// It is no database, damaged, of a newer version, or can't be read.
@@ -61,7 +63,10 @@ pub(super) async fn inspect(path: &Path, may_recover: bool) -> Result<Condition,
         Header::Foreign => return Err(OpenError::new(path, "is not an SQLite database")),
         Header::Database { size } => size,
     };
-    let mut connection = look(path, may_recover).await.map_err(failed)?;
+    let mut connection = match look(path, may_recover).await {
+        Err(error) if code(&error) == Some(READONLY_ROLLBACK) => return Ok(Condition::Interrupted),
+        looked => looked.map_err(failed)?,
+    };
     let tables: Vec<String> =
         sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table'")
             .fetch_all(&mut connection)
@@ -159,15 +164,16 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// How to read the file, for long.
+/// How to read a file that this process does not write.
 pub(super) async fn reading(path: &Path) -> SqliteConnectOptions {
     let plain = options(path).read_only(true);
     let Err(error) = try_out(&plain).await else {
         return plain;
     };
-    // In a directory that can't be written, WAL's shared memory can't be made. Without a log
-    // there is nothing to share.
-    let unshared = is(&error, primary::CANTOPEN) || is(&error, primary::READONLY);
+    // In a directory that can't be written, or without space, WAL's shared memory can't be made.
+    // Without a log there is nothing to share.
+    let unshared = [primary::CANTOPEN, primary::READONLY, primary::IOERR];
+    let unshared = unshared.iter().any(|code| is(&error, *code));
     let journal = code(&error) == Some(READONLY_ROLLBACK);
     plain.immutable(unshared && !journal && has_no_log(path))
 }
@@ -229,9 +235,6 @@ fn is_in_wal_mode(path: &Path) -> bool {
 /// SQLite's message, without sqlx's words around it.
 pub(super) fn describe(error: &sqlx::Error) -> String {
     match error.as_database_error() {
-        Some(inner) if code(error) == Some(READONLY_ROLLBACK) => {
-            format!("an interrupted write has to be undone first ({inner})")
-        }
         Some(inner) => inner.message().to_owned(),
         None => error.to_string(),
     }

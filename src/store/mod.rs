@@ -208,7 +208,7 @@ pub async fn condition(data_dir: &Path) -> Result<Condition, OpenError> {
 /// # Errors
 /// There is no database, no space, or a file of that name.
 pub async fn back_up(data_dir: &Path, target: &Path) -> Result<Copied, CopyError> {
-    copy::copy(&file_in(data_dir), target).await
+    copy::copy(&file_in(data_dir), target, 0).await
 }
 
 /// Remembers something between runs; part of a [`Store::write`] job.

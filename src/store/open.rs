@@ -17,6 +17,11 @@ use super::{MIGRATIONS, legacy, place};
 const BEFORE_RUST: &str = "komandorr.db.before-rust";
 /// What WAL's log is cut back to after a large transaction, in bytes.
 const LOG_LIMIT: &str = "67108864";
+/// What the copy of an original leaves free for the server itself, in bytes.
+const SPARE: u64 = 64 << 20;
+/// SQLite needs a little space even for reading in WAL mode. With less than this, whatever fails
+/// fails for want of space.
+const LEAST_SPACE: u64 = 1 << 20;
 
 /// A database that is ready.
 pub(super) struct Opened {
@@ -34,34 +39,48 @@ pub(super) async fn open(data_dir: &Path, path: &Path) -> Result<Opened, OpenErr
     let writable = place::is_writable(directory, path);
     let condition = inspect(path, writable).await?;
     if !writable {
-        return read_only(path, condition).await;
+        return read_only(path, condition, "the directory is not writable").await;
     }
     match condition {
         Condition::Missing => {
             create(path).map_err(|error| OpenError::new(path, error.to_string()))?;
         }
         Condition::Foreign => keep_original(data_dir, path).await?,
-        Condition::Empty | Condition::Ours => {}
+        Condition::Empty | Condition::Interrupted | Condition::Ours => {}
     }
     let writing = options(path)
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", LOG_LIMIT);
-    let failed = |error: sqlx::Error| OpenError::new(path, describe(&error));
-    let mut writer = SqliteConnection::connect_with(&writing)
-        .await
-        .map_err(failed)?;
-    choose_journal(&mut writer, place::is_network(directory))
-        .await
-        .map_err(failed)?;
-    bring_up_to_date(&mut writer).await.map_err(failed)?;
+    let writer = match prepare(&writing, directory).await {
+        Ok(writer) => writer,
+        Err(error) if is_full(directory, &error) => {
+            return read_only(path, condition, "no space is left").await;
+        }
+        Err(error) => return Err(OpenError::new(path, describe(&error))),
+    };
     if condition == Condition::Foreign {
         tracing::info!("Database migration completed successfully");
     }
     tracing::info!("Database initialized at {}", path.display());
     Ok(Opened {
-        reading: reading(path).await,
+        reading: options(path).read_only(true),
         writing: Some((writing, writer)),
     })
+}
+
+/// The writer's connection to a file that has all that this version needs.
+async fn prepare(
+    writing: &SqliteConnectOptions,
+    directory: &Path,
+) -> Result<SqliteConnection, sqlx::Error> {
+    let mut writer = SqliteConnection::connect_with(writing).await?;
+    choose_journal(&mut writer, place::is_network(directory)).await?;
+    bring_up_to_date(&mut writer).await?;
+    Ok(writer)
+}
+
+fn is_full(directory: &Path, error: &sqlx::Error) -> bool {
+    is(error, primary::FULL) || place::free_space(directory).is_some_and(|free| free < LEAST_SPACE)
 }
 
 async fn warn_of_others(path: &Path) {
@@ -74,15 +93,20 @@ async fn warn_of_others(path: &Path) {
     }
 }
 
-async fn read_only(path: &Path, condition: Condition) -> Result<Opened, OpenError> {
-    if matches!(condition, Condition::Missing | Condition::Empty) {
-        return Err(OpenError::new(
-            path,
-            "can't be created: the directory is not writable",
-        ));
+/// What is there can be read until a restart finds that it can be written.
+async fn read_only(path: &Path, condition: Condition, why: &str) -> Result<Opened, OpenError> {
+    match condition {
+        Condition::Missing | Condition::Empty => {
+            return Err(OpenError::new(path, format!("can't be created: {why}")));
+        }
+        Condition::Interrupted => {
+            let needed = "an interrupted write has to be undone first";
+            return Err(OpenError::new(path, format!("{needed}, but {why}")));
+        }
+        Condition::Foreign | Condition::Ours => {}
     }
     tracing::warn!(
-        "{} or its directory can't be written: nothing will be stored",
+        "{} or its directory can't be written ({why}): nothing will be stored until a restart",
         path.display()
     );
     Ok(Opened {
@@ -105,7 +129,7 @@ async fn keep_original(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
     remove_unfinished(data_dir);
     let target = data_dir.join(BEFORE_RUST);
     tracing::info!("Adopting {} of Komandorr 3.3.0 or older", path.display());
-    match copy(path, &target).await {
+    match copy(path, &target, SPARE).await {
         Ok(copied) => tracing::info!(
             "A copy was made as {}: {} rows, {} bytes",
             target.display(),

@@ -323,6 +323,66 @@ async fn foreign(statements: &'static str) -> (TempDir, PathBuf) {
     (directory, path)
 }
 
+/// A database of which a write was cut off after it had begun to change the file.
+async fn interrupted() -> TempDir {
+    let (origin, path) = foreign(
+        "CREATE TABLE services (id VARCHAR NOT NULL PRIMARY KEY, name VARCHAR NOT NULL); \
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
+         INSERT INTO services SELECT i, 'before' FROM n",
+    )
+    .await;
+    let options = SqliteConnectOptions::new().filename(&path);
+    let mut writing = SqliteConnection::connect_with(&options).await.unwrap();
+    writing
+        .execute("PRAGMA cache_size = 1; PRAGMA cache_spill = 1; BEGIN; UPDATE services SET name = 'after'")
+        .await
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for ending in ["", "-journal"] {
+        let name = format!("{FILE_NAME}{ending}");
+        std::fs::copy(origin.path().join(&name), directory.path().join(&name)).unwrap();
+    }
+    directory
+}
+
+async fn names(path: PathBuf) -> Vec<(String, i64)> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query_as("SELECT name, count(*) FROM services GROUP BY 1")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_interrupted_write_of_3_3_0_is_undone_before_anything_else() {
+    let directory = interrupted().await;
+    let found = condition(directory.path()).await.unwrap();
+    assert_eq!(found, Condition::Interrupted);
+    let before = [("before".to_owned(), 2000)];
+    let copy = directory.path().join("copy");
+    back_up(directory.path(), &copy).await.unwrap();
+    assert_eq!(names(copy).await, before);
+
+    let directory = interrupted().await;
+    let store = Store::open(directory.path()).await.unwrap();
+    store.close().await;
+    for name in [FILE_NAME, "komandorr.db.before-rust"] {
+        assert_eq!(names(directory.path().join(name)).await, before, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_is_on_disk_before_it_is_answered() {
+    let (_directory, store) = store().await;
+    let pragma = sqlx::query_scalar("PRAGMA synchronous");
+    let mode: i64 = store
+        .write(|c| Box::pin(pragma.fetch_one(c)))
+        .await
+        .unwrap();
+    assert_eq!(mode, 2, "FULL");
+}
+
 #[tokio::test]
 async fn duplicates_do_not_stop_the_start() {
     let (directory, _) = foreign(
