@@ -21,6 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::counts::{self, Totals};
+use super::streams::streams;
 use super::{caches, peak};
 use crate::app::AppState;
 use crate::cache::{FetchError, Origin, SharedError};
@@ -371,11 +372,8 @@ async fn observe_streams(app: &AppState, settings: &Settings) {
     let Some(target) = &settings.plex else {
         return;
     };
-    match app.plex.server(target).sessions().await {
-        Ok(sessions) => {
-            let streams = sessions.iter().filter(|raw| raw.get().starts_with('{'));
-            peak::observe(app, streams.count());
-        }
+    match streams(app.plex.server(target), settings.plex_revision).await {
+        Ok(streams) => peak::observe(app, streams.count()),
         Err(error) => tracing::debug!("Could not count streams: {error}"),
     }
 }
