@@ -182,10 +182,17 @@ async fn shows_that_can_not_be_had_do_not_hold_the_sessions_up() {
                           "thumb": "/own", "art": "/own-art"}]);
     plex.set_fault(UPSTREAM, list(&playing));
     plex.set_fault("/library/metadata/77", Fault::Hang);
-    let server = Server::builder().plex(&plex).start().await;
-    let body = server.get(SESSIONS).await.json();
-    assert_eq!(body["sessions"][0]["media"]["thumb"], "/own");
-    assert_eq!(body["sessions"][0]["media"]["art"], "/own-art");
+    let server = Server::builder()
+        .plex(&plex)
+        .env("CACHE_SESSIONS_TTL", "0")
+        .start()
+        .await;
+    for _ in 0..3 {
+        let body = server.get(SESSIONS).await.json();
+        assert_eq!(body["sessions"][0]["media"]["thumb"], "/own");
+        assert_eq!(body["sessions"][0]["media"]["art"], "/own-art");
+    }
+    assert_eq!(plex.calls("/library/metadata/77"), 1, "it is left alone");
 }
 
 #[tokio::test]

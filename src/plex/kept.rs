@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -16,6 +15,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex as Turn;
+use tokio::sync::MutexGuard;
 
 use super::caches::CACHES;
 use crate::app::AppState;
@@ -48,8 +49,10 @@ struct Kept {
     value: Box<RawValue>,
 }
 
-/// What was written last, so that an idle server does not write the same again.
-static WRITTEN: Mutex<Option<[u8; 32]>> = Mutex::new(None);
+/// Held from the look at the caches to the end of the write, and while the file is removed: what a
+/// clearing has removed must not be written again. Holds the hash of what was written last, so
+/// that an idle server does not write the same again.
+static WRITTEN: Turn<Option<[u8; 32]>> = Turn::const_new(None);
 
 /// Puts the answers of the last run into the caches, if they are of the same Plex server.
 pub async fn restore_answers(app: &AppState) {
@@ -96,6 +99,7 @@ pub async fn keep_answers(app: &AppState) -> io::Result<()> {
     let Some(server) = identity(app, &settings) else {
         return Ok(());
     };
+    let written = WRITTEN.lock().await;
     let answers = newest(&settings);
     if answers.is_empty() {
         return Ok(());
@@ -106,15 +110,16 @@ pub async fn keep_answers(app: &AppState) -> io::Result<()> {
         answers,
     };
     let path = path(&settings);
-    let work = tokio::task::spawn_blocking(move || write_if_new(&path, &file));
+    let work = tokio::task::spawn_blocking(move || write_if_new(&path, &file, written));
     work.await.map_err(io::Error::other)?
 }
 
-/// Removes what has been kept.
+/// Removes what has been kept. To be called after the caches have been cleared.
 pub(super) async fn forget_answers(app: &AppState) {
     let path = path(&app.settings.current());
+    let mut written = WRITTEN.lock().await;
     let work = tokio::task::spawn_blocking(move || {
-        *lock() = None;
+        *written = None;
         std::fs::remove_file(path)
     });
     match work.await.map_err(io::Error::other) {
@@ -148,10 +153,14 @@ fn read(path: &Path) -> Option<File> {
 }
 
 /// Not synced to disk: a file that a power cut has broken is ignored.
-fn write_if_new(path: &Path, file: &File) -> io::Result<()> {
+fn write_if_new(
+    path: &Path,
+    file: &File,
+    mut written: MutexGuard<'static, Option<[u8; 32]>>,
+) -> io::Result<()> {
     let json = serde_json::to_vec(file)?;
     let digest = Sha256::digest(&json).into();
-    if *lock() == Some(digest) {
+    if *written == Some(digest) {
         return Ok(());
     }
     let directory = path.parent().unwrap_or(Path::new("."));
@@ -159,12 +168,8 @@ fn write_if_new(path: &Path, file: &File) -> io::Result<()> {
     let mut temporary = tempfile::NamedTempFile::new_in(directory)?;
     temporary.write_all(&json)?;
     temporary.persist(path)?;
-    *lock() = Some(digest);
+    *written = Some(digest);
     Ok(())
-}
-
-fn lock() -> std::sync::MutexGuard<'static, Option<[u8; 32]>> {
-    WRITTEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Names the configured Plex server without telling anything about it.
