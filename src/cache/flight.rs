@@ -16,8 +16,9 @@ use super::entry::{CacheEntry, Done, Launch, Outcome, Verdict};
 use super::{FetchError, Fetched, Origin, SharedError, lock};
 
 /// No fetch runs longer than this. Fetches have tighter deadlines of their own; this one keeps a
-/// cache alive if one of them should fail to.
-const LONGEST_FETCH: Duration = Duration::from_secs(60);
+/// cache alive if one of them should fail to. Shorter than a request may take, so that its reader
+/// is told.
+const LONGEST_FETCH: Duration = Duration::from_secs(50);
 
 /// Answers a reader: a fresh value at once; else the result of one fetch shared by all readers;
 /// else, when that fails or takes too long, an older value.

@@ -19,8 +19,8 @@ use super::server::PlexServer;
 use crate::app::AppState;
 use crate::cache::{self, CacheEntry, FetchError, Fetched, Origin, Policy};
 
-/// Counts that run at a time.
-pub(super) const AT_ONCE: usize = 4;
+/// Counts that run at a time; more would wait for each other.
+pub(super) const AT_ONCE: usize = 2;
 /// The number of users changes rarely, and nothing tells when.
 const USERS_TTL: Duration = Duration::from_secs(300);
 

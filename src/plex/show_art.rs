@@ -120,7 +120,7 @@ fn remember(revision: u64, key: String, show: Show, forgotten: u64) {
 
 /// A show that has gone (404) has no pictures; that is worth remembering too.
 async fn fetch(server: &PlexServer, rating_key: &str) -> Result<Artwork, PlexError> {
-    let items = match server.metadata(&[rating_key]).await {
+    let items = match server.metadata_of(rating_key).await {
         Err(PlexError::Status { status: 404, .. }) => Vec::new(),
         items => items?,
     };
