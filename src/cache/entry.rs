@@ -241,6 +241,12 @@ impl<T> CacheEntry<T> {
         self.flight.is_some()
     }
 
+    /// Whether this is the fetch that runs.
+    #[cfg(test)]
+    pub(super) fn is_current(&self, ticket: Ticket) -> bool {
+        self.flight.as_ref().is_some_and(|f| f.ticket == ticket)
+    }
+
     /// When somebody read this entry last.
     pub(super) const fn last_read(&self) -> Option<Instant> {
         self.last_read

@@ -1,6 +1,7 @@
 //! The promises of the cache, one test each, on a paused clock.
 
 mod keeping;
+mod random;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
