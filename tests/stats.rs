@@ -276,10 +276,7 @@ async fn hostile_counts_are_failures_not_numbers() {
 #[tokio::test]
 async fn twenty_cold_readers_cost_one_count() {
     let plex = plex(1).await;
-    plex.set_fault(
-        "/accounts",
-        Fault::Delay(std::time::Duration::from_millis(200)),
-    );
+    plex.set_fault("/accounts", Fault::Delay(Duration::from_millis(200)));
     let server = Server::builder().plex(&plex).start().await;
     let answers = join_all((0..20).map(|_| server.get(STATS))).await;
     for answer in answers {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::entry::{Launch, Verdict};
+use super::super::entry::{Launch, Outcome, Verdict};
 use super::*;
 
 /// What happens next.
@@ -166,7 +166,7 @@ impl Model {
         let outcome = self
             .entry
             .settle(launch.ticket, result, secs(1), self.now, 0.5);
-        if let super::super::entry::Outcome::Value(cached) = &outcome {
+        if let Outcome::Value(cached) = &outcome {
             assert_eq!(cached.stored.value.origin, self.origin);
         }
         let _ = launch.publish.send(Some(outcome));
