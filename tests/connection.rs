@@ -142,7 +142,7 @@ async fn validation_of_a_working_server_names_and_stores_it() {
 }
 
 #[tokio::test]
-async fn counting_keeps_to_four_calls_at_a_time_and_survives_failures() {
+async fn counting_keeps_to_two_calls_at_a_time_and_survives_failures() {
     let plex = plex(1).await;
     let server = Server::builder().start().await;
     plex.set_fault("*", Fault::Delay(Duration::from_millis(50)));
@@ -153,7 +153,7 @@ async fn counting_keeps_to_four_calls_at_a_time_and_survives_failures() {
         "what can't be counted is shown as none"
     );
     assert!(saved["total_movies"].as_u64().unwrap() > 0);
-    assert_eq!(plex.most_at_once(), 4);
+    assert_eq!(plex.most_at_once(), 2);
     assert!(
         server
             .log()

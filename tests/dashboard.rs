@@ -120,6 +120,10 @@ async fn all_parts_are_counted_from_the_start_on() {
     for _ in 0..20 {
         dashboard(&server).await;
     }
+    let headers = server.get(DASHBOARD).await.headers;
+    assert_eq!(headers["cache-status"], "komandorr; hit");
+    let age: u64 = headers["age"].to_str().unwrap().parse().unwrap();
+    assert!(age < 60, "{age}");
     assert_eq!(
         plex.calls("/library/sections"),
         1,
@@ -329,4 +333,123 @@ async fn switched_off_nothing_is_counted() {
     assert_eq!(dashboard(&server).await["cached"], false);
     assert!(plex.calls_by_path().is_empty());
     assert_eq!(server.background().await["enabled"], false);
+}
+
+#[tokio::test]
+async fn a_night_without_readers_costs_two_calls_a_run_and_the_morning_wakes_all() {
+    let plex = plex(2).await;
+    let server = counting(&plex, "0.25")
+        .env("CACHE_ACTIVITIES_TTL", "0.5")
+        .env(
+            "CACHE_WARM",
+            "activities,watch_history,sessions,stats,stats_live,libraries",
+        )
+        .env("CACHE_WARM_IDLE", "0.7")
+        .env("CACHE_STATS_TTL", "0.5")
+        .env("CACHE_STATS_LIVE_TTL", "0.5")
+        .env("CACHE_LIBRARY_TTL", "0.5")
+        .start()
+        .await;
+    let tab = async || {
+        for path in [
+            "activities",
+            "sessions",
+            "stats",
+            "stats/live",
+            "stats/dashboard",
+            "media/recent",
+        ] {
+            server.get(&format!("/api/plex/{path}")).await;
+        }
+    };
+    tab().await;
+    until_asked("the first figures", async || {
+        dashboard(&server).await["plex"]["total_movies"] == 64
+    })
+    .await;
+    // Until the readers are forgotten and what had begun has ended.
+    tokio::time::sleep(Duration::from_millis(2000)).await;
+    plex.forget_calls();
+    until("four runs", || plex.calls("/status/sessions") >= 4).await;
+    let calls = plex.calls_by_path();
+    let paths: Vec<&String> = calls.keys().collect();
+    assert_eq!(paths, ["/library/sections", "/status/sessions"]);
+    assert!(
+        calls["/library/sections"] <= calls["/status/sessions"] + 1,
+        "{calls:?}"
+    );
+    assert!(!server.log().contains("panicked"));
+    let calls = plex.calls("/activities");
+    tab().await;
+    until("warming to go on", || {
+        plex.calls("/activities") >= calls + 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn users_that_can_not_be_counted_are_not_asked_for_all_night() {
+    let plex = plex(1).await;
+    plex.set_fault("/accounts", Fault::Status(403));
+    let server = counting(&plex, "0.1")
+        .env("CACHE_WARM_IDLE", "0.5")
+        .start()
+        .await;
+    until("the first count", || plex.calls("/accounts") >= 1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    plex.forget_calls();
+    until("quiet runs", || plex.calls("/status/sessions") >= 4).await;
+    assert_eq!(plex.calls("/accounts"), 0);
+    plex.clear_faults();
+    until_asked("figures once somebody looks", async || {
+        dashboard(&server).await["plex"]["total_users"] == 19
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn slow_counts_do_not_hold_up_what_people_look_at() {
+    let plex = plex(2).await;
+    for section in 1..=4 {
+        for list in ["all", "allLeaves", "recentlyAdded"] {
+            plex.set_fault(&format!("/library/sections/{section}/{list}"), Fault::Hang);
+        }
+    }
+    let server = counting(&plex, "3600").start().await;
+    let counts = || {
+        let calls = plex.calls_by_path();
+        calls.keys().filter(|path| path.contains("/all")).count()
+    };
+    until("the counts", || counts() >= 2).await;
+    let readers = [
+        "/api/plex/stats",
+        "/api/plex/stats/live",
+        "/api/plex/media/recent",
+    ];
+    let requests = readers.map(|path| server.request(&reqwest::Method::GET, path));
+    let slow = requests.map(|request| tokio::spawn(request.send()));
+    until_asked("their readers", async || {
+        let stats = server.get("/api/plex/cache/stats").await.json();
+        let misses = |cache: &Value| cache["misses"] == 1;
+        stats["caches"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|cache| misses(cache))
+            .count()
+            == 3
+    })
+    .await;
+    let started = Instant::now();
+    assert_eq!(
+        server.get("/api/plex/activities").await.json()["error"],
+        false
+    );
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(plex.most_at_once() <= 4, "{}", plex.most_at_once());
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -9,6 +9,7 @@ use crate::harness::{Server, plex, until, until_asked};
 const SESSIONS: &str = "/api/plex/sessions";
 const ACTIVITIES: &str = "/api/plex/activities";
 const UPSTREAM: &str = "/status/sessions";
+const ACTIVITIES_UPSTREAM: &str = "/activities";
 
 fn list(sessions: &Value) -> Fault {
     Fault::Body(json!({"MediaContainer": {"Metadata": sessions}}).to_string())
@@ -181,10 +182,17 @@ async fn shows_that_can_not_be_had_do_not_hold_the_sessions_up() {
                           "thumb": "/own", "art": "/own-art"}]);
     plex.set_fault(UPSTREAM, list(&playing));
     plex.set_fault("/library/metadata/77", Fault::Hang);
-    let server = Server::builder().plex(&plex).start().await;
-    let body = server.get(SESSIONS).await.json();
-    assert_eq!(body["sessions"][0]["media"]["thumb"], "/own");
-    assert_eq!(body["sessions"][0]["media"]["art"], "/own-art");
+    let server = Server::builder()
+        .plex(&plex)
+        .env("CACHE_SESSIONS_TTL", "0")
+        .start()
+        .await;
+    for _ in 0..3 {
+        let body = server.get(SESSIONS).await.json();
+        assert_eq!(body["sessions"][0]["media"]["thumb"], "/own");
+        assert_eq!(body["sessions"][0]["media"]["art"], "/own-art");
+    }
+    assert_eq!(plex.calls("/library/metadata/77"), 1, "it is left alone");
 }
 
 #[tokio::test]
@@ -239,4 +247,89 @@ async fn sessions_are_never_older_than_activities() {
         (&answer["cached"], &answer["stale"]),
         (&json!(true), &Value::Null)
     );
+}
+
+/// One session of this key; an episode whose show has to be asked for, if named.
+fn one(key: &str, show: Option<&str>) -> Fault {
+    list(&json!([{"sessionKey": key, "type": "episode", "grandparentRatingKey": show}]))
+}
+
+#[tokio::test]
+async fn sessions_of_an_older_list_give_way_to_those_of_newer_activities() {
+    let plex = plex(0).await;
+    plex.set_fault(UPSTREAM, one("old", Some("77")));
+    plex.set_fault("/library/metadata/77", Fault::Hold);
+    let server = Server::builder()
+        .plex(&plex)
+        .env("CACHE_ACTIVITIES_TTL", "60")
+        .env("CACHE_SESSIONS_TTL", "60")
+        .start()
+        .await;
+    let key = |answer: Value| answer["sessions"][0]["session_id"].clone();
+    let (first, second) = tokio::join!(server.get(SESSIONS), async {
+        until("the show", || plex.calls("/library/metadata/77") == 1).await;
+        plex.set_fault(UPSTREAM, one("new", None));
+        server.get(ACTIVITIES).await;
+        let second = server.get(SESSIONS).await.json();
+        plex.release_holds();
+        second
+    });
+    assert_eq!(key(second), "new");
+    assert_eq!(
+        key(first.json()),
+        "old",
+        "who waited gets what was asked for"
+    );
+    let third = server.get(SESSIONS).await.json();
+    assert_eq!((&third["cached"], plex.calls(UPSTREAM)), (&json!(true), 2));
+    assert_eq!(key(third), "new");
+}
+
+#[tokio::test]
+async fn sessions_do_not_wait_for_the_other_half_of_activities() {
+    let plex = plex(2).await;
+    let server = Server::builder()
+        .plex(&plex)
+        .env("PLEX_TIMEOUT", "60")
+        .env("CACHE_SESSIONS_TTL", "60")
+        .start()
+        .await;
+    server.get(SESSIONS).await;
+    plex.set_sessions(5);
+    plex.set_fault(ACTIVITIES_UPSTREAM, Fault::Hold);
+    let (_, ()) = tokio::join!(server.get(ACTIVITIES), async {
+        let fed = async || server.get(SESSIONS).await.json()["total"] == 5;
+        until_asked("the sessions of the activities' call", fed).await;
+        plex.clear_faults();
+        plex.release_holds();
+    });
+    assert_eq!(plex.calls(UPSTREAM), 2);
+}
+
+#[tokio::test]
+async fn a_list_asked_for_before_a_clear_fills_nothing_after_it() {
+    let plex = plex(2).await;
+    let server = Server::builder()
+        .plex(&plex)
+        .env("CACHE_SESSIONS_TTL", "60")
+        .start()
+        .await;
+    server.get(SESSIONS).await;
+    plex.set_fault(UPSTREAM, Fault::Hold);
+    let (activities, sessions) = tokio::join!(server.get(ACTIVITIES), async {
+        until("the activities' call", || plex.calls(UPSTREAM) == 2).await;
+        server.post("/api/plex/cache/clear", &json!({})).await;
+        // Neither does a reader after the clearing wait for that call.
+        plex.clear_faults();
+        let sessions = server.get(SESSIONS).await.json();
+        server.post("/api/plex/cache/clear", &json!({})).await;
+        plex.release_holds();
+        sessions
+    });
+    assert_eq!(
+        (sessions["total"].as_u64(), plex.calls(UPSTREAM)),
+        (Some(2), 3)
+    );
+    assert_eq!(activities.titles().len(), 6);
+    assert_eq!(server.get(SESSIONS).await.json()["cached"], false);
 }

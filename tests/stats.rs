@@ -1,5 +1,7 @@
 //! `/api/plex/stats`, `/stats/live`, `/stats/peak`, `/stats/reset`.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use komandorr::demo::{Fault, Simulator};
 use serde_json::{Value, json};
@@ -274,10 +276,7 @@ async fn hostile_counts_are_failures_not_numbers() {
 #[tokio::test]
 async fn twenty_cold_readers_cost_one_count() {
     let plex = plex(1).await;
-    plex.set_fault(
-        "/accounts",
-        Fault::Delay(std::time::Duration::from_millis(200)),
-    );
+    plex.set_fault("/accounts", Fault::Delay(Duration::from_millis(200)));
     let server = Server::builder().plex(&plex).start().await;
     let answers = join_all((0..20).map(|_| server.get(STATS))).await;
     for answer in answers {
@@ -448,6 +447,38 @@ async fn a_peak_that_can_not_be_stored_is_an_error_and_not_shown() {
         assert!(detail.starts_with(&expected), "{detail}");
     }
     assert_eq!(stats(&server).await["peak_concurrent"], 4);
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_leaves_the_peak_shown_as_it_is_stored() {
+    let server = Server::builder().start().await;
+    server.post(PEAK, &json!({"peak_concurrent": 4})).await;
+    let path = server.directory.path().join("data/komandorr.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut other = sqlx::SqliteConnection::connect_with(&options)
+        .await
+        .unwrap();
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    // A connection of its own, whose end is the end of its client.
+    let client = reqwest::Client::new();
+    let request = client
+        .post(format!("{}{PEAK}", server.url))
+        .header("content-type", "application/json")
+        .body(r#"{"peak_concurrent":9}"#)
+        .timeout(Duration::from_millis(300));
+    request.send().await.unwrap_err();
+    drop(client);
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    let stored = async || {
+        let row = sqlx::query_scalar::<_, i64>("SELECT peak_concurrent FROM plex_stats");
+        row.fetch_one(&mut other).await.unwrap() == 9
+    };
+    until_asked("the write", stored).await;
+    let shown = async || stats(&server).await["peak_concurrent"] == 9;
+    until_asked("the stored peak", shown).await;
 }
 
 #[tokio::test]

@@ -34,6 +34,8 @@ async fn the_people_a_server_is_shared_with_are_counted_every_five_minutes() {
     let server = builder(&plex).start().await;
     for answer in join_all((0..20).map(|_| server.get(COUNT))).await {
         assert_eq!(answer.text, r#"{"count":17}"#);
+        assert!(answer.headers.contains_key("age"));
+        assert!(answer.headers.contains_key("cache-status"));
     }
     assert_eq!(plex.calls("/identity"), 1);
     assert_eq!(plex.calls(&shared_servers(&plex)), 1);

@@ -109,6 +109,9 @@ async fn warm_fetches_even_what_is_fresh_and_says_what_failed() {
     assert!(names.contains(&json!("plex_sessions")));
     assert_eq!(plex.calls("/activities"), calls + 1);
     assert_eq!(server.cache().await["hits"], 0);
+    for path in [ACTIVITIES, SESSIONS, "/api/plex/media/recent"] {
+        assert_eq!(server.get(path).await.json()["cached"], true, "{path}");
+    }
 
     plex.set_fault(UPSTREAM, Fault::Status(503));
     let half = server.post("/api/plex/cache/warm", &json!({})).await.json();

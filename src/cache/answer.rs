@@ -25,7 +25,8 @@ use super::accepts::Accepts;
 use super::parts::Parts;
 use super::{Cached, Freshness, Portable};
 
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// How an answer came out of a cache (RFC 9211).
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// Below this, compression saves less than it costs: the answer fits into one packet anyway.
 const WORTH_COMPRESSING: usize = 1024;
 /// Deflate level: the default of most servers.

@@ -236,6 +236,17 @@ impl<T> CacheEntry<T> {
         asked.then(|| Err(Arc::clone(&trouble.error)))
     }
 
+    /// Whether a fetch runs.
+    pub(super) const fn fetching(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// Whether this is the fetch that runs.
+    #[cfg(test)]
+    pub(super) fn is_current(&self, ticket: Ticket) -> bool {
+        self.flight.as_ref().is_some_and(|f| f.ticket == ticket)
+    }
+
     /// When somebody read this entry last.
     pub(super) const fn last_read(&self) -> Option<Instant> {
         self.last_read
@@ -352,6 +363,17 @@ impl<T> CacheEntry<T> {
         self.adopt(origin);
         let (launch, done, _) = self.start_or_join(now);
         Some((launch, done))
+    }
+
+    /// A fetch begins from an input that is newer than what is here and what a running fetch would
+    /// bring. None: `origin` is outdated.
+    pub(super) fn begin_offered(&mut self, origin: Origin, now: Instant) -> Option<Launch<T>> {
+        if origin < self.origin {
+            return None;
+        }
+        self.adopt(origin);
+        self.expire();
+        self.start_or_join(now).0
     }
 
     /// A fetch has ended after `took`. Stores what may be stored and says what its readers get.

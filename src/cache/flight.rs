@@ -16,8 +16,9 @@ use super::entry::{CacheEntry, Done, Launch, Outcome, Verdict};
 use super::{FetchError, Fetched, Origin, SharedError, lock};
 
 /// No fetch runs longer than this. Fetches have tighter deadlines of their own; this one keeps a
-/// cache alive if one of them should fail to.
-const LONGEST_FETCH: Duration = Duration::from_secs(60);
+/// cache alive if one of them should fail to. Shorter than a request may take, so that its reader
+/// is told.
+const LONGEST_FETCH: Duration = Duration::from_secs(50);
 
 /// Answers a reader: a fresh value at once; else the result of one fetch shared by all readers;
 /// else, when that fails or takes too long, an older value.
@@ -144,17 +145,20 @@ where
     }
 }
 
-/// Starts a fetch whose input has come in anyway, unless one runs already or `origin` is outdated.
-/// Nobody waits for it, and nothing is counted but its duration.
-pub fn offer<T, F>(cache: &'static Mutex<CacheEntry<T>>, origin: Origin, fetch: F)
+/// Starts a fetch whose input has come in anyway and is newer than that of the value and of a fetch
+/// that runs: both are expired. Nobody waits for it, and nothing is counted but its duration.
+/// False, and nothing happens, if `origin` is outdated.
+pub fn offer<T, F>(cache: &'static Mutex<CacheEntry<T>>, origin: Origin, fetch: F) -> bool
 where
     T: Send + Sync + 'static,
     F: Future<Output = Result<Fetched<T>, FetchError>> + Send + 'static,
 {
-    let begun = lock(cache).begin_refresh(origin, Instant::now());
-    if let Some((Some(launch), _)) = begun {
+    let launch = lock(cache).begin_offered(origin, Instant::now());
+    let begun = launch.is_some();
+    if let Some(launch) = launch {
         start(cache, launch, fetch);
     }
+    begun
 }
 
 /// Runs a fetch to its end, whoever still waits for it.

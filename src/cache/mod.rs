@@ -133,6 +133,8 @@ pub trait CacheAdmin: Sync {
     fn forgive(&self);
     /// Forgets what belongs to an older origin than this.
     fn adopt(&self, origin: Origin);
+    /// Whether a fetch runs.
+    fn fetching(&self) -> bool;
     /// When somebody read it last.
     fn last_read(&self) -> Option<Instant>;
     /// In how long the warmer should refresh the value: at 80 % of its TTL. None if there is none,
@@ -174,6 +176,10 @@ impl<T: Portable + Send + Sync> CacheAdmin for Mutex<CacheEntry<T>> {
 
     fn adopt(&self, origin: Origin) {
         lock(self).adopt(origin);
+    }
+
+    fn fetching(&self) -> bool {
+        lock(self).fetching()
     }
 
     fn last_read(&self) -> Option<Instant> {

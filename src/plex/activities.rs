@@ -212,12 +212,15 @@ fn source(
         tracing::info!("Cache miss - fetching fresh activities from Plex");
         let timestamp = datetime::iso_local(Utc::now(), settings.process_timezone);
         let server = app.plex.server(target);
-        let streams = streams(app.plex.server(target), settings.plex_revision);
+        let streams = async {
+            let streams = streams(app.plex.server(target), settings.plex_revision).await;
+            // At once: the other call may take long.
+            streams.inspect(|streams| {
+                sessions::feed(&app, &settings, streams);
+                peak::observe(&app, streams.count());
+            })
+        };
         let (work, streams) = tokio::join!(server.activities(), streams);
-        if let Ok(list) = &streams {
-            sessions::feed(&app, &settings, list);
-            peak::observe(&app, list.len());
-        }
         combine(work, streams, timestamp)
     })
 }
@@ -241,7 +244,7 @@ fn combine(
         (Err(error), Ok(streams)) => (Vec::new(), streams, Some(error)),
         (Err(of_work), Err(of_streams)) => return Err(of_streams.and(&of_work)),
     };
-    let activities = list(work, streams.to_vec());
+    let activities = list(work, streams.list.to_vec());
     tracing::debug!("Total activities retrieved: {}", activities.len());
     let answer = Answer::object(&Activities {
         error: false,

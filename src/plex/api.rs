@@ -141,7 +141,7 @@ impl PlexServer {
             query.push(("type", "3".to_owned()));
         }
         let path = format!("/library/sections/{}/{list}", segment(section_key));
-        let counted: Metadata = self.get(&path, &borrowed(&query)).await?;
+        let counted: Metadata = self.get_bulk(&path, &borrowed(&query)).await?;
         counted.total.map(whole).ok_or(PlexError::NotPlex)
     }
 
@@ -153,7 +153,8 @@ impl PlexServer {
     ) -> Result<Vec<RawItem>, PlexError> {
         let path = format!("/library/sections/{}/recentlyAdded", segment(section_key));
         let query = paging(0, most);
-        Ok(self.get::<Metadata>(&path, &borrowed(&query)).await?.items)
+        let list: Metadata = self.get_bulk(&path, &borrowed(&query)).await?;
+        Ok(list.items)
     }
 
     /// `GET /library/metadata/{id,id,…}`: everything about some entries. Those that do not exist
@@ -161,6 +162,12 @@ impl PlexServer {
     pub async fn metadata(&self, rating_keys: &[&str]) -> Result<Vec<RawItem>, PlexError> {
         let keys: Vec<String> = rating_keys.iter().map(|key| segment(key)).collect();
         let path = format!("/library/metadata/{}", keys.join(","));
+        Ok(self.get_bulk::<Metadata>(&path, &[]).await?.items)
+    }
+
+    /// As [`Self::metadata`] of one entry, for somebody who waits.
+    pub async fn metadata_of(&self, rating_key: &str) -> Result<Vec<RawItem>, PlexError> {
+        let path = format!("/library/metadata/{}", segment(rating_key));
         Ok(self.get::<Metadata>(&path, &[]).await?.items)
     }
 
@@ -179,7 +186,7 @@ impl PlexServer {
         }
         let path = "/status/sessions/history/all";
         let page: Metadata = self
-            .get_within(HISTORY_TIMEOUT, path, &borrowed(&query))
+            .get_bulk_within(HISTORY_TIMEOUT, path, &borrowed(&query))
             .await?;
         Ok(HistoryPage {
             items: page.items,

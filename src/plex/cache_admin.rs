@@ -7,6 +7,7 @@ use chrono::Utc;
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::Number;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -14,7 +15,7 @@ use utoipa_axum::routes;
 use super::caches::{self, CACHES};
 use super::{dashboard, kept};
 use crate::app::AppState;
-use crate::cache::{Origin, Stats};
+use crate::cache::{Origin, SharedError, Stats};
 use crate::compat::datetime;
 
 /// The names of the entries that other instances and 3.3.0 share through Redis, without the
@@ -33,6 +34,9 @@ const BACKGROUND_STATS: &str = "background_stats";
 const BACKGROUND_STATS_AT: usize = 2;
 /// Its place among what is warmed: 3.3.0 does it last, before it had libraries.
 const BACKGROUND_STATS_WARMED: usize = 6;
+
+/// Whoever warms is answered within the time that a request may take; what is slower goes on.
+const LONGEST_WARM: Duration = Duration::from_secs(45);
 
 /// The answer to cache/stats.
 #[derive(Serialize, ToSchema)]
@@ -177,24 +181,17 @@ async fn clear(app: AppState) -> Json<Cleared> {
     })
 }
 
-/// Fetches everything anew, all at once, and says what worked.
+/// Fetches everything anew, all at once, and says what worked within 45 s.
 #[utoipa::path(post, path = "/api/plex/cache/warm", tag = "cache",
     responses((status = 200, body = Warmed)))]
 async fn warm(app: AppState) -> Json<Warmed> {
     caches::forgive_failures();
     let refreshes = CACHES.iter().map(|one| {
-        let app = app.clone();
-        async move {
-            let done = (one.refresh)(app).await;
-            (
-                one.cache.name(),
-                done.map_err(|error| error.message.clone()),
-            )
-        }
+        let refresh = in_time((one.refresh)(app.clone()));
+        async move { (one.cache.name(), refresh.await) }
     });
-    let background = dashboard::refresh(app.clone());
+    let background = in_time(dashboard::refresh(app.clone()));
     let (mut done, background) = tokio::join!(join_all(refreshes), background);
-    let background = background.map_err(|error| error.message.clone());
     done.insert(BACKGROUND_STATS_WARMED, (BACKGROUND_STATS, background));
     let mut warmed = Vec::new();
     let mut failed = Vec::new();
@@ -214,6 +211,14 @@ async fn warm(app: AppState) -> Json<Warmed> {
         warmed,
         failed,
     })
+}
+
+/// What became of `refresh`, in words for people.
+async fn in_time(refresh: impl Future<Output = Result<(), SharedError>>) -> Result<(), String> {
+    match timeout(LONGEST_WARM, refresh).await {
+        Ok(done) => done.map_err(|error| error.message.clone()),
+        Err(_elapsed) => Err("It takes long and goes on in the background".to_owned()),
+    }
 }
 
 fn entry(stats: &Stats) -> Entry {
@@ -265,6 +270,15 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn warming_is_answered_before_the_request_runs_out_of_time() {
+        let started = tokio::time::Instant::now();
+        let slow = in_time(std::future::pending()).await;
+        assert!(slow.unwrap_err().contains("goes on"));
+        assert!(started.elapsed() < Duration::from_secs(60));
+        assert_eq!(in_time(async { Ok(()) }).await, Ok(()));
+    }
 
     #[test]
     fn the_hit_rate_is_text_with_one_decimal() {

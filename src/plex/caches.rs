@@ -103,6 +103,7 @@ pub fn adopt_server(settings: &Settings) {
 
 /// Empties all caches and sets their counters to zero.
 pub(super) fn clear() {
+    sessions::forget();
     for cache in all() {
         cache.clear();
     }

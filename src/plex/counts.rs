@@ -5,6 +5,7 @@
 //! good one.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use super::server::PlexServer;
 use crate::app::AppState;
 use crate::cache::{self, CacheEntry, FetchError, Fetched, Origin, Policy};
 
-/// Counts that run at a time.
-pub(super) const AT_ONCE: usize = 4;
+/// Counts that run at a time; more would wait for each other.
+pub(super) const AT_ONCE: usize = 2;
 /// The number of users changes rarely, and nothing tells when.
 const USERS_TTL: Duration = Duration::from_secs(300);
 
@@ -41,6 +42,8 @@ pub(super) static USERS: Mutex<CacheEntry<u64>> = Mutex::new(CacheEntry::new(
 ));
 
 static MEMO: Mutex<Option<Memo>> = Mutex::new(None);
+/// How many memos there have been.
+static MEMOS: AtomicU64 = AtomicU64::new(0);
 
 /// What a server holds. What was not asked for is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +59,9 @@ pub(super) struct Totals {
 /// that it belongs to.
 struct Memo {
     origin: Origin,
+    /// Which memo this is: what a count brings that began before a clearing is not for the memo
+    /// after it.
+    number: u64,
     counts: HashMap<(String, Content), (String, u64)>,
 }
 
@@ -111,18 +117,18 @@ pub(super) async fn media(
         (*error).clone()
     })?;
     let libraries = &libraries.stored.value;
-    forget_gone(origin, libraries);
+    let memo = memo_of(origin, libraries);
     let count = |library: Library, content| {
         let server = &server;
         async move {
-            if let Some(count) = remembered(origin, &library, content) {
+            if let Some(count) = remembered(memo, &library, content) {
                 return Ok(count);
             }
             let count = server.count(&library.key, content).await;
             let count = count.inspect_err(|error| {
                 tracing::warn!("Could not fetch {}: {error}", what(&library));
             })?;
-            remember(origin, &library, content, count);
+            remember(memo, &library, content, count);
             Ok::<u64, PlexError>(count)
         }
     };
@@ -201,40 +207,43 @@ fn memo() -> MutexGuard<'static, Option<Memo>> {
     MEMO.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn remembered(origin: Origin, library: &Library, content: Content) -> Option<u64> {
+fn remembered(number: u64, library: &Library, content: Content) -> Option<u64> {
     memo()
         .as_ref()
-        .filter(|memo| memo.origin == origin)?
+        .filter(|memo| memo.number == number)?
         .find(library, content)
 }
 
-/// Keeps a count, unless the library can't say when it has changed or the server is not the
-/// current one any more.
-fn remember(origin: Origin, library: &Library, content: Content, count: u64) {
+/// Keeps a count, unless the library can't say when it has changed or the memo is gone.
+fn remember(number: u64, library: &Library, content: Content, count: u64) {
     let Some(changed_at) = library.content_changed_at.clone() else {
         return;
     };
-    if let Some(memo) = memo().as_mut().filter(|memo| memo.origin == origin) {
+    if let Some(memo) = memo().as_mut().filter(|memo| memo.number == number) {
         let key = (library.key.clone(), content);
         memo.counts.insert(key, (changed_at, count));
     }
 }
 
-/// Makes the memo that of `origin`, if that is newer, and drops the counts of libraries that do
-/// not exist any more: that bounds it.
-fn forget_gone(origin: Origin, libraries: &[Library]) {
+/// The number of the memo for `origin`; 0, which none has, if that is outdated. The counts of
+/// libraries that do not exist any more are dropped: that bounds it.
+fn memo_of(origin: Origin, libraries: &[Library]) -> u64 {
     let mut memo = memo();
     match memo.as_mut().filter(|memo| memo.origin >= origin) {
         Some(memo) if memo.origin == origin => {
             memo.counts
                 .retain(|(key, _), _| libraries.iter().any(|library| library.key == *key));
+            memo.number
         }
-        Some(_) => {}
+        Some(_) => 0,
         None => {
+            let number = MEMOS.fetch_add(1, Ordering::Relaxed) + 1;
             *memo = Some(Memo {
                 origin,
+                number,
                 counts: HashMap::new(),
             });
+            number
         }
     }
 }
@@ -289,24 +298,31 @@ mod tests {
     fn counts_are_remembered_until_the_library_changes_or_goes() {
         let (first, second) = (Origin(1_000_001), Origin(1_000_002));
         let films = library("1", "movie", Some("7"));
-        forget_gone(first, std::slice::from_ref(&films));
-        remember(first, &films, Content::Titles, 48);
-        assert_eq!(remembered(first, &films, Content::Titles), Some(48));
-        assert_eq!(remembered(first, &films, Content::Episodes), None);
-        assert_eq!(remembered(second, &films, Content::Titles), None);
+        let only_films = std::slice::from_ref(&films);
+        let memo = memo_of(first, only_films);
+        remember(memo, &films, Content::Titles, 48);
+        assert_eq!(remembered(memo, &films, Content::Titles), Some(48));
+        assert_eq!(memo_of(first, only_films), memo);
+        assert_eq!(remembered(memo, &films, Content::Episodes), None);
         let changed = library("1", "movie", Some("8"));
-        assert_eq!(remembered(first, &changed, Content::Titles), None);
+        assert_eq!(remembered(memo, &changed, Content::Titles), None);
         let old_server = library("1", "movie", None);
-        remember(first, &old_server, Content::Seasons, 1);
-        assert_eq!(remembered(first, &old_server, Content::Seasons), None);
+        remember(memo, &old_server, Content::Seasons, 1);
+        assert_eq!(remembered(memo, &old_server, Content::Seasons), None);
 
-        forget_gone(first, &[]);
-        assert_eq!(remembered(first, &films, Content::Titles), None);
-        forget_gone(second, std::slice::from_ref(&films));
-        remember(second, &films, Content::Titles, 3);
+        memo_of(first, &[]);
+        assert_eq!(remembered(memo, &films, Content::Titles), None);
+        let other = memo_of(second, only_films);
+        remember(other, &films, Content::Titles, 3);
         // What an overtaken count of the former server brings is not kept.
-        forget_gone(first, std::slice::from_ref(&films));
-        remember(first, &films, Content::Titles, 48);
-        assert_eq!(remembered(second, &films, Content::Titles), Some(3));
+        assert_eq!(memo_of(first, only_films), 0);
+        remember(memo, &films, Content::Titles, 48);
+        assert_eq!(remembered(memo, &films, Content::Titles), None);
+        assert_eq!(remembered(other, &films, Content::Titles), Some(3));
+        // Nor is what a count brings that a clearing has overtaken.
+        forget();
+        let after = memo_of(second, only_films);
+        remember(other, &films, Content::Titles, 48);
+        assert_eq!(remembered(after, &films, Content::Titles), None);
     }
 }

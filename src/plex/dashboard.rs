@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
+use axum::http::{HeaderName, header};
+use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio::sync::Mutex as Turn;
@@ -21,9 +23,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::counts::{self, Totals};
+use super::streams::streams;
 use super::{caches, peak};
 use crate::app::AppState;
-use crate::cache::{FetchError, Origin, SharedError};
+use crate::cache::{FetchError, Origin, SharedError, answer};
 use crate::compat::datetime;
 use crate::monitor::{ServiceCounts, TrafficTotals, count_services, traffic_hours};
 use crate::settings::Settings;
@@ -134,17 +137,29 @@ struct Traffic {
 /// Services, Plex and traffic in figures, as counted in the background.
 #[utoipa::path(get, path = "/api/plex/stats/dashboard", tag = "plex",
     responses((status = 200, body = Dashboard)))]
-async fn get_dashboard(app: AppState) -> Json<Dashboard> {
+async fn get_dashboard(app: AppState) -> impl IntoResponse {
     let settings = app.settings.current();
     let mut snapshot = snapshot();
     snapshot.last_read = Some(Instant::now());
-    Json(Dashboard {
+    let dashboard = Json(Dashboard {
         services: services(snapshot.services),
         plex: plex(&snapshot, &settings),
         traffic: traffic(snapshot.traffic),
         timestamp: datetime::iso_with_offset(snapshot.updated.unwrap_or_else(Utc::now)),
         cached: snapshot.updated.is_some(),
-    })
+    });
+    (age(snapshot.updated), dashboard)
+}
+
+/// `Age` and `Cache-Status`, once there is something that can have an age.
+fn age(updated: Option<DateTime<Utc>>) -> Option<[(HeaderName, String); 2]> {
+    // A clock that was set back makes nothing younger than new.
+    let age = (Utc::now() - updated?).num_seconds().max(0);
+    let status = answer::CACHE_STATUS;
+    Some([
+        (header::AGE, age.to_string()),
+        (status, "komandorr; hit".to_owned()),
+    ])
 }
 
 const fn services(counts: ServiceCounts) -> Services {
@@ -223,7 +238,7 @@ pub fn start_refresher(app: &AppState, tasks: &Tasks) {
 enum Effort {
     /// Somebody looks at the dashboard, or has asked for this run.
     Full,
-    /// Nobody has looked for a while: two calls, and counts of what has changed.
+    /// Nobody has looked for a while: two calls at most, and counts of what has changed.
     Low,
 }
 
@@ -248,12 +263,14 @@ pub(super) fn refresh_now(app: &AppState) {
     }
 }
 
-/// Runs now and waits for the end.
+/// Runs now and waits for the end; the run goes on if nobody does.
 ///
 /// # Errors
 /// A part could not be counted; its last good value stays.
 pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    run_in_turn(&app, Effort::Full).await
+    let run = tokio::spawn(async move { run_in_turn(&app, Effort::Full).await });
+    let ended = run.await;
+    ended.unwrap_or_else(|_panic| Err(Arc::new(FetchError::new("Internal error while counting"))))
 }
 
 /// Whether the refresher runs.
@@ -347,12 +364,14 @@ async fn count_plex(
     let oldest = settings.cache.stats_refresh_interval / 2;
     let counting = async {
         let known = known_users(Origin(settings.plex_revision));
-        match known.filter(|_| effort == Effort::Low) {
-            Some(users) => Ok(Totals {
+        match (effort, known) {
+            (Effort::Full, _) => counts::totals(app, counts::ALL, oldest).await,
+            (Effort::Low, Some(users)) => Ok(Totals {
                 users,
                 ..counts::media(app, counts::ALL, oldest).await?
             }),
-            None => counts::totals(app, counts::ALL, oldest).await,
+            // Without the users there is no total, whatever else is counted.
+            (Effort::Low, None) => Err(FetchError::new("Not counted until somebody looks")),
         }
     };
     timeout(LONGEST_COUNT, counting)
@@ -371,11 +390,8 @@ async fn observe_streams(app: &AppState, settings: &Settings) {
     let Some(target) = &settings.plex else {
         return;
     };
-    match app.plex.server(target).sessions().await {
-        Ok(sessions) => {
-            let streams = sessions.iter().filter(|raw| raw.get().starts_with('{'));
-            peak::observe(app, streams.count());
-        }
+    match streams(app.plex.server(target), settings.plex_revision).await {
+        Ok(streams) => peak::observe(app, streams.count()),
         Err(error) => tracing::debug!("Could not count streams: {error}"),
     }
 }

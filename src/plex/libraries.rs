@@ -36,7 +36,7 @@ pub struct Library {
     pub kind: String,
     /// What its owner calls it.
     pub title: String,
-    /// Moves with every change of what is in it. Old servers have none.
+    /// Moves with every change of what is in it. Old servers have none; empty or 0 is none.
     pub content_changed_at: Option<String>,
 }
 
@@ -92,7 +92,9 @@ pub(super) fn from_plex(sections: Vec<RawItem>) -> Vec<Library> {
                 key: section.key.filter(|key| !key.is_empty())?,
                 kind: section.kind.unwrap_or_default(),
                 title: section.title.unwrap_or_default(),
-                content_changed_at: section.content_changed_at,
+                content_changed_at: section
+                    .content_changed_at
+                    .filter(|at| !matches!(at.as_str(), "" | "0")),
             })
         })
         .collect()
@@ -166,7 +168,7 @@ mod tests {
             json!({"key": 2, "type": "show", "title": null, "contentChangedAt": "78"}),
             json!({"type": "movie", "title": "without a key"}),
             json!("junk"),
-            json!({"key": "3", "type": ["movie"]}),
+            json!({"key": "3", "type": ["movie"], "contentChangedAt": 0}),
         ]);
         let keys: Vec<&str> = libraries
             .iter()

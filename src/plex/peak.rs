@@ -94,7 +94,7 @@ impl From<Peak> for Stored {
     responses((status = 200, body = Stored), (status = 422, body = ValidationError),
         (status = 500, body = Detail), (status = 503, body = Detail)))]
 async fn report_peak(app: AppState, JsonBody(body): JsonBody<Reported>) -> ApiResult<Json<Stored>> {
-    let peak = raise(&app.store, body.peak_concurrent).await;
+    let peak = raise(&app, body.peak_concurrent).await;
     let peak = peak.map_err(|error| failed("Error updating peak concurrent", error))?;
     Ok(Json(peak.into()))
 }
@@ -105,7 +105,7 @@ async fn report_peak(app: AppState, JsonBody(body): JsonBody<Reported>) -> ApiRe
         (status = 503, body = Detail)))]
 async fn reset_peak(app: AppState) -> ApiResult<Json<Stored>> {
     let now = datetime::sql(Utc::now().naive_utc());
-    let peak = change(&app.store, move |connection| {
+    let peak = change(&app, move |connection| {
         Box::pin(set_to_zero(connection, now))
     })
     .await;
@@ -140,7 +140,7 @@ pub(super) fn observe(app: &AppState, streams: usize) {
     }
     let app = app.clone();
     tokio::spawn(async move {
-        let raised = raise(&app.store, streams).await;
+        let raised = raise(&app, streams).await;
         // The next look may try again, and after a reset it must.
         mirror().observed = 0;
         if let Err(error) = raised {
@@ -169,26 +169,32 @@ pub async fn load_peak(store: &Store) {
 }
 
 /// The greater of what is stored and `streams`. Less than none can't play.
-async fn raise(store: &Store, streams: i64) -> Result<Peak, StoreError> {
+async fn raise(app: &AppState, streams: i64) -> Result<Peak, StoreError> {
     let now = datetime::sql(Utc::now().naive_utc());
     let streams = streams.max(0);
-    change(store, move |connection| {
+    change(app, move |connection| {
         Box::pin(set_if_greater(connection, streams, now))
     })
     .await
 }
 
-/// Runs `job` and shows its result to readers once it is on disk.
+/// Runs `job` and shows its result to readers once it is on disk, even if the client has gone by
+/// then: what is shown must not differ from what is stored.
 async fn change(
-    store: &Store,
+    app: &AppState,
     job: impl for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<Peak, sqlx::Error>>
     + Send
     + 'static,
 ) -> Result<Peak, StoreError> {
-    let _turn = WRITING.lock().await;
-    let peak = store.write(job).await?;
-    mirror().stored = peak;
-    Ok(peak)
+    let app = app.clone();
+    let change = tokio::spawn(async move {
+        let _turn = WRITING.lock().await;
+        let peak = app.store.write(job).await?;
+        mirror().stored = peak;
+        Ok(peak)
+    });
+    let changed = change.await;
+    changed.unwrap_or_else(|_panic| Err(StoreError::failed("the peak could not be changed")))
 }
 
 /// SQLite keeps any type in any column.

@@ -10,6 +10,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -26,6 +27,9 @@ use crate::cache::{
 use crate::settings::CacheSettings;
 use crate::web::error::{ApiError, ApiResult, Detail};
 
+/// Libraries that have not answered by then are missing: their readers wait, and each may take as
+/// long as a call may.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// As many are shown.
 const MOST: u32 = 30;
 
@@ -171,9 +175,10 @@ async fn fetch(server: &PlexServer, libraries: &[Library]) -> Result<Fetched<Ans
         .filter(|library| library.kind().is_some())
         .cloned()
         .collect();
+    let until = Instant::now() + PATIENCE;
     let lists: Vec<_> = stream::iter(wanted)
         .map(|library| async move {
-            let list = newest(server, &library).await;
+            let list = newest(server, &library, until).await;
             (library, list)
         })
         .buffered(counts::AT_ONCE)
@@ -211,8 +216,13 @@ async fn fetch(server: &PlexServer, libraries: &[Library]) -> Result<Fetched<Ans
     })
 }
 
-async fn newest(server: &PlexServer, library: &Library) -> Result<Vec<RawItem>, PlexError> {
-    let list = server.recently_added(&library.key, MOST).await;
+async fn newest(
+    server: &PlexServer,
+    library: &Library,
+    until: Instant,
+) -> Result<Vec<RawItem>, PlexError> {
+    let list = timeout_at(until, server.recently_added(&library.key, MOST)).await;
+    let list = list.unwrap_or(Err(PlexError::Timeout));
     list.inspect_err(|error| {
         let (kind, key) = (&library.kind, &library.key);
         tracing::warn!("Could not fetch {kind}s from section {key}: {error}");

@@ -20,6 +20,9 @@ use crate::settings::{PlexClientSettings, PlexTarget, Secret};
 /// Calls to one server at a time; more make a busy server slower, not faster. Pictures have as
 /// many of their own, so that a page full of posters does not hold up the data.
 const SLOTS: usize = 4;
+/// As many of them serve calls of which there are many in a row: counts, lists of libraries, pages of
+/// the history. The others stay free for what people look at right now.
+const BULK_SLOTS: usize = 2;
 /// The largest answer that is read, after decompression.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,6 +45,7 @@ pub struct PlexClient {
 #[derive(Debug)]
 struct Slots {
     data: Semaphore,
+    bulk: Semaphore,
     pictures: Semaphore,
 }
 
@@ -120,6 +124,7 @@ impl PlexClient {
         }
         let slots = Arc::new(Slots {
             data: Semaphore::new(SLOTS),
+            bulk: Semaphore::new(BULK_SLOTS),
             pictures: Semaphore::new(SLOTS),
         });
         all.insert(base.as_str().to_owned(), Arc::downgrade(&slots));
@@ -137,8 +142,38 @@ impl PlexServer {
         self.get_within(self.timeout, path, query).await
     }
 
-    /// As [`Self::get`], with a deadline of its own.
-    pub(super) async fn get_within<T>(
+    /// As [`Self::get`], for a call of which there are many in a row.
+    pub(super) async fn get_bulk<T>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, PlexError>
+    where
+        T: DeserializeOwned + Default,
+    {
+        self.get_bulk_within(self.timeout, path, query).await
+    }
+
+    /// As [`Self::get_bulk`], with a deadline of its own.
+    pub(super) async fn get_bulk_within<T>(
+        &self,
+        limit: Duration,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, PlexError>
+    where
+        T: DeserializeOwned + Default,
+    {
+        let call = async {
+            let _slot = self.slots.bulk.acquire().await;
+            self.get_within(limit, path, query).await
+        };
+        timeout(limit, call)
+            .await
+            .unwrap_or(Err(PlexError::Timeout))
+    }
+
+    async fn get_within<T>(
         &self,
         limit: Duration,
         path: &str,

@@ -1,7 +1,7 @@
 //! `GET /api/plex/sessions`: who plays what, on what, and how it is delivered.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
@@ -16,7 +16,7 @@ use super::freshness::FreshnessLog;
 use super::now_playing::{self, NowPlaying, Session};
 use super::server::PlexServer;
 use super::show_art;
-use super::streams::{Streams, streams};
+use super::streams::{self, Streams};
 use crate::app::AppState;
 use crate::cache::{
     self, Accepts, Answer, CacheAdmin, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
@@ -32,6 +32,9 @@ pub(super) static SESSIONS: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEntry::n
         max_wait: Duration::from_secs(2),
     },
 ));
+
+/// The number of the newest list that sessions are made from, or that a clearing has outdated.
+static NEWEST: Mutex<u64> = Mutex::new(0);
 
 /// As long as somebody has read the sessions within this time, they are renewed together with the
 /// activities.
@@ -129,37 +132,62 @@ fn source(
         let Some(target) = &settings.plex else {
             return Err(FetchError::new(NOT_CONFIGURED));
         };
-        let list = streams(app.plex.server(target), settings.plex_revision).await;
-        let list = list.inspect_err(|error| tracing::error!("Error fetching sessions: {error}"))?;
-        answer(&app.plex.server(target), settings.plex_revision, &list).await
+        let streams = streams::streams(app.plex.server(target), settings.plex_revision).await;
+        let streams = streams.inspect_err(|error| {
+            tracing::error!("Error fetching sessions: {error}");
+        })?;
+        {
+            let mut newest = newest();
+            *newest = streams.number.max(*newest);
+        }
+        answer(&app.plex.server(target), settings.plex_revision, &streams).await
     })
 }
 
-/// Plex has just been asked for the streams on behalf of the activities: sessions are made from
-/// the same list, so that they are never the older of the two. If nobody wants them at present,
-/// what is there is merely outdated.
-pub(super) fn feed(app: &AppState, settings: &Settings, list: &Streams) {
+/// Plex has just been asked for the streams on behalf of the activities: unless sessions are made
+/// from this list or a newer one already, they are now, so that they are never the older of the
+/// two. If nobody wants them at present, what is there is merely outdated.
+pub(super) fn feed(app: &AppState, settings: &Settings, streams: &Streams) {
     let Some(target) = &settings.plex else {
         return;
     };
+    // Held until the cache knows: a clearing comes before all of this or after it.
+    let mut newest = newest();
+    if streams.number <= *newest {
+        return;
+    }
     let last_read = SESSIONS.last_read();
-    if last_read.is_none_or(|at| at.elapsed() > WANTED_FOR) {
+    let unread = last_read.is_none_or(|at| at.elapsed() > WANTED_FOR);
+    if unread && !SESSIONS.fetching() {
         SESSIONS.expire();
         return;
     }
     let (server, revision) = (app.plex.server(target), settings.plex_revision);
-    let list = Streams::clone(list);
-    cache::offer(&SESSIONS, Origin(revision), async move {
-        answer(&server, revision, &list).await
+    let offered = streams.clone();
+    let begun = cache::offer(&SESSIONS, Origin(revision), async move {
+        answer(&server, revision, &offered).await
     });
+    if begun {
+        *newest = streams.number;
+    }
+}
+
+/// What Plex has been asked for until now makes no sessions any more. To be called before the
+/// cache is cleared.
+pub(super) fn forget() {
+    *newest() = streams::forget();
+}
+
+fn newest() -> MutexGuard<'static, u64> {
+    NEWEST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn answer(
     server: &PlexServer,
     revision: u64,
-    list: &Streams,
+    streams: &Streams,
 ) -> Result<Fetched<Answer>, FetchError> {
-    let playing = now_playing::read(list);
+    let playing = now_playing::read(&streams.list);
     let shows: BTreeSet<String> = playing
         .iter()
         .filter_map(NowPlaying::show_without_pictures)

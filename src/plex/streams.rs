@@ -3,7 +3,7 @@
 //! Activities, sessions and the count of concurrent streams are made from the same list, and an
 //! open tab polls two of them in the same second.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
@@ -12,13 +12,40 @@ use super::error::PlexError;
 use super::server::PlexServer;
 use super::wire::RawItem;
 
-/// The list as Plex sent it.
-pub(super) type Streams = Arc<[RawItem]>;
+/// What is being played.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Streams {
+    /// As Plex sent it.
+    pub(super) list: Arc<[RawItem]>,
+    /// The number of the call that brought it: greater for a later one.
+    pub(super) number: u64,
+}
+
+impl Streams {
+    /// How many play; what is no object is no stream.
+    pub(super) fn count(&self) -> usize {
+        let streams = self.list.iter().filter(|raw| raw.get().starts_with('{'));
+        streams.count()
+    }
+}
 
 type Call = BoxFuture<'static, Result<Streams, PlexError>>;
 
-/// The call that runs, and the revision of the Plex server that it goes to.
-static RUNNING: Mutex<Option<(u64, WeakShared<Call>)>> = Mutex::new(None);
+static CALLS: Mutex<Calls> = Mutex::new(Calls {
+    last: 0,
+    running: None,
+});
+
+struct Calls {
+    /// The number of the last one.
+    last: u64,
+    /// The one that runs, and the revision of the Plex server that it goes to.
+    running: Option<(u64, WeakShared<Call>)>,
+}
+
+fn calls() -> MutexGuard<'static, Calls> {
+    CALLS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What is being played. Joins the call that runs, if it goes to the same server.
 pub(super) async fn streams(server: PlexServer, revision: u64) -> Result<Streams, PlexError> {
@@ -26,9 +53,17 @@ pub(super) async fn streams(server: PlexServer, revision: u64) -> Result<Streams
     call.await
 }
 
+/// Lets nobody join the call that runs. The number of the last call so far.
+pub(super) fn forget() -> u64 {
+    let mut calls = calls();
+    calls.running = None;
+    calls.last
+}
+
 fn join_or_start(server: PlexServer, revision: u64) -> Shared<Call> {
-    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    let joined = running
+    let mut calls = calls();
+    let joined = calls
+        .running
         .as_ref()
         .filter(|(of, _)| *of == revision)
         .and_then(|(_, call)| call.upgrade())
@@ -36,8 +71,13 @@ fn join_or_start(server: PlexServer, revision: u64) -> Shared<Call> {
     if let Some(call) = joined {
         return call;
     }
-    let call = async move { Ok(server.sessions().await?.into()) };
+    calls.last += 1;
+    let number = calls.last;
+    let call = async move {
+        let list = server.sessions().await?.into();
+        Ok(Streams { list, number })
+    };
     let call = call.boxed().shared();
-    *running = call.downgrade().map(|weak| (revision, weak));
+    calls.running = call.downgrade().map(|weak| (revision, weak));
     call
 }

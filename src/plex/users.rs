@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::Json;
+use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -15,6 +16,7 @@ use super::cloud;
 use super::libraries;
 use super::libraries::not_configured;
 use crate::app::AppState;
+use crate::cache::answer::describe;
 use crate::cache::{self, CacheEntry, FetchError, Fetched, Origin, Policy};
 use crate::settings::CacheSettings;
 
@@ -41,14 +43,22 @@ struct UsersCount {
 /// With how many people the configured server is shared.
 #[utoipa::path(get, path = "/api/plex/users/count", tag = "plex",
     responses((status = 200, body = UsersCount)))]
-async fn count_users(app: AppState) -> Json<UsersCount> {
+async fn count_users(app: AppState) -> Response {
     if app.settings.current().plex.is_none() {
-        return Json(UsersCount { count: 0 });
+        return of(0);
     }
-    let users = cache::read(&USERS_COUNT, || source(&app)).await;
-    Json(UsersCount {
-        count: users.map_or(0, |cached| cached.stored.value),
-    })
+    match cache::read(&USERS_COUNT, || source(&app)).await {
+        Ok(cached) => {
+            let mut response = of(cached.stored.value);
+            describe(response.headers_mut(), &cached);
+            response
+        }
+        Err(_logged) => of(0),
+    }
+}
+
+fn of(count: u64) -> Response {
+    Json(UsersCount { count }).into_response()
 }
 
 fn source(

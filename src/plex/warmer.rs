@@ -15,7 +15,8 @@ use crate::tasks::Tasks;
 /// Time between two looks; less where the TTL is so short that it would be over by then.
 const LOOK: Duration = Duration::from_secs(2);
 const LOOKS_PER_TTL: u32 = 4;
-const SHORTEST_LOOK: Duration = Duration::from_millis(50);
+/// What expires sooner is not kept warm: Plex would be asked all the time for what nobody may read.
+const SHORTEST_TTL: Duration = Duration::from_millis(200);
 
 /// Starts a loop for each cache that is to be kept warm: a slow one must not delay the others.
 pub fn start_warmer(app: &AppState, tasks: &Tasks) {
@@ -24,7 +25,10 @@ pub fn start_warmer(app: &AppState, tasks: &Tasks) {
     for one in CACHES.iter().filter(|one| wanted.caches.contains(&one.key)) {
         let (app, idle) = (app.clone(), wanted.idle);
         let ttl = (one.policy)(&settings.cache).ttl;
-        let period = (ttl / LOOKS_PER_TTL).clamp(SHORTEST_LOOK, LOOK);
+        if ttl < SHORTEST_TTL {
+            continue;
+        }
+        let period = LOOK.min(ttl / LOOKS_PER_TTL);
         tasks.every("Cache warmer", period, move || {
             let app = app.clone();
             async move {

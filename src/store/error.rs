@@ -22,7 +22,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// A failure that SQLite itself does not report.
-    pub(super) fn failed(why: impl Into<String>) -> Self {
+    pub(crate) fn failed(why: impl Into<String>) -> Self {
         Self::Other(sqlx::Error::Io(io::Error::other(why.into())))
     }
 
