@@ -38,8 +38,7 @@ const PAGES: [&[Poll]; 5] = [
 fn least(path: &str) -> u64 {
     match path {
         "/activities" | "/status/sessions" => 12,
-        "/library/sections/3/all" | "/library/sections/4/all" => 2,
-        "/accounts" | "/identity" => 2,
+        "/library/sections/3/all" | "/library/sections/4/all" | "/accounts" | "/identity" => 2,
         _ => 1,
     }
 }

@@ -228,6 +228,29 @@ async fn the_peak_is_counted_without_a_browser_and_survives_a_reset_of_none() {
 }
 
 #[tokio::test]
+async fn streams_that_readers_have_just_counted_are_not_counted_again() {
+    let plex = plex(2).await;
+    let server = counting(&plex, "2")
+        .env("CACHE_ACTIVITIES_TTL", "0.2")
+        .start()
+        .await;
+    counted(&server).await;
+    until("the refresher's own look", || {
+        plex.calls("/status/sessions") == 1
+    })
+    .await;
+    let first = server.background().await["last_update"].clone();
+    let mut asked = 1;
+    until_asked("the next run", async || {
+        server.get("/api/plex/activities").await;
+        asked = plex.calls("/activities");
+        server.background().await["last_update"] != first
+    })
+    .await;
+    assert_eq!(plex.calls("/status/sessions"), asked + 1);
+}
+
+#[tokio::test]
 async fn a_clear_starts_a_run_and_the_old_figures_stay_until_it_ends() {
     let plex = plex(1).await;
     let server = counting(&plex, "3600").start().await;
@@ -248,8 +271,8 @@ async fn a_clear_starts_a_run_and_the_old_figures_stay_until_it_ends() {
     })
     .await;
     // Five requests at once are served by the run that had begun and by one more.
-    let sessions = plex.calls("/status/sessions");
-    assert!((1..=2).contains(&sessions), "{sessions}");
+    let runs = plex.calls("/library/sections");
+    assert!((1..=2).contains(&runs), "{runs}");
 }
 
 #[tokio::test]

@@ -19,15 +19,13 @@ use utoipa_axum::routes;
 use super::NOT_CONFIGURED;
 use super::error::PlexError;
 use super::freshness::FreshnessLog;
-use super::peak;
+use super::moment::{Moment, from_plex};
 use super::progress::percent;
 use super::sessions;
-use super::streams::{Streams, streams};
+use super::streams::Streams;
 use super::wire::{self, RawItem};
 use crate::app::AppState;
-use crate::cache::{
-    self, Accepts, Answer, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
-};
+use crate::cache::{self, Accepts, Answer, CacheEntry, FetchError, Fetched, Policy, SharedError};
 use crate::compat::datetime;
 use crate::settings::CacheSettings;
 
@@ -163,7 +161,7 @@ async fn respond(app: &AppState, headers: &HeaderMap) -> Response {
         }
         return nothing(NOT_CONFIGURED);
     }
-    match cache::read(&ACTIVITIES, || source(app)).await {
+    match cache::read(&ACTIVITIES, || from_plex(app, fetch)).await {
         Ok(cached) => {
             LOG.note(&cached);
             Answer::respond(&cached, &Accepts::of(headers))
@@ -193,36 +191,21 @@ pub(super) fn policy(settings: &CacheSettings) -> Policy {
 
 /// Fetches anew, however fresh the cached value is.
 pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&ACTIVITIES, || source(&app)).await
+    cache::refresh(&ACTIVITIES, || from_plex(&app, fetch)).await
 }
 
-/// The Plex server of this moment, and how to fetch from it.
-fn source(
-    app: &AppState,
-) -> (
-    Origin,
-    impl Future<Output = Result<Fetched<Answer>, FetchError>> + Send + use<>,
-) {
-    let settings = app.settings.current();
-    let app = app.clone();
-    (Origin(settings.plex_revision), async move {
-        let Some(target) = &settings.plex else {
-            return Err(FetchError::new(NOT_CONFIGURED));
-        };
-        tracing::info!("Cache miss - fetching fresh activities from Plex");
-        let timestamp = datetime::iso_local(Utc::now(), settings.process_timezone);
-        let server = app.plex.server(target);
-        let streams = async {
-            let streams = streams(app.plex.server(target), settings.plex_revision).await;
-            // At once: the other call may take long.
-            streams.inspect(|streams| {
-                sessions::feed(&app, &settings, streams);
-                peak::observe(&app, streams.count());
-            })
-        };
-        let (work, streams) = tokio::join!(server.activities(), streams);
-        combine(work, streams, timestamp)
-    })
+/// Both calls at once.
+async fn fetch(now: Moment) -> Result<Fetched<Answer>, FetchError> {
+    tracing::info!("Cache miss - fetching fresh activities from Plex");
+    let timestamp = datetime::iso_local(Utc::now(), now.settings.process_timezone);
+    let server = now.server();
+    let streams = async {
+        // At once: the other call may take long.
+        let streams = now.streams().await;
+        streams.inspect(|streams| sessions::feed(&now, streams))
+    };
+    let (work, streams) = tokio::join!(server.activities(), streams);
+    combine(work, streams, timestamp)
 }
 
 /// When one of the two calls failed its half is missing; when both did, so is the answer.

@@ -184,7 +184,7 @@ async fn count(server: &PlexServer) -> Totals {
     let users = counted("user count", deadline, counts::users_of(server));
     let sections = counted("library sections", deadline, server.sections());
     let (total_users, sections) = tokio::join!(users, sections);
-    let libraries = libraries::from_plex(sections);
+    let libraries = libraries::read_list(sections);
     let count = |library: Library, content| async move {
         let what = counts::what(&library);
         let count = counted(&what, deadline, server.count(&library.key, content));

@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::api::Content;
 use super::error::PlexError;
-use super::libraries::{self, Kind, Library, not_configured};
+use super::libraries::{self, Kind, Library};
+use super::moment::{Moment, from_plex};
 use super::server::PlexServer;
-use crate::app::AppState;
 use crate::cache::{self, CacheEntry, FetchError, Fetched, Origin, Policy};
 
 /// Counts that run at a time; more would wait for each other.
@@ -91,11 +91,11 @@ impl Totals {
 /// # Errors
 /// Any part could not be had.
 pub(super) async fn totals(
-    app: &AppState,
+    now: &Moment,
     contents: &'static [Content],
     oldest: Duration,
 ) -> Result<Totals, FetchError> {
-    let (users, totals) = tokio::join!(users(app), media(app, contents, oldest));
+    let (users, totals) = tokio::join!(users(now), media(now, contents, oldest));
     Ok(Totals {
         users: users?,
         ..totals?
@@ -104,20 +104,17 @@ pub(super) async fn totals(
 
 /// [`totals`] without the users, which nothing tells the change of.
 pub(super) async fn media(
-    app: &AppState,
+    now: &Moment,
     contents: &'static [Content],
     oldest: Duration,
 ) -> Result<Totals, FetchError> {
-    let settings = app.settings.current();
-    let target = settings.plex.as_ref().ok_or_else(not_configured)?;
-    let origin = Origin(settings.plex_revision);
-    let server = app.plex.server(target);
-    let libraries = libraries::at_most(app, oldest).await.map_err(|error| {
+    let server = now.server();
+    let libraries = libraries::at_most(now, oldest).await.map_err(|error| {
         tracing::warn!("Could not fetch library sections: {error}");
         (*error).clone()
     })?;
     let libraries = &libraries.stored.value;
-    let memo = memo_of(origin, libraries);
+    let memo = memo_of(Origin(now.revision()), libraries);
     let count = |library: Library, content| {
         let server = &server;
         async move {
@@ -176,16 +173,9 @@ pub(super) fn what(library: &Library) -> String {
 }
 
 /// How many accounts the server has.
-async fn users(app: &AppState) -> Result<u64, FetchError> {
-    let source = || {
-        let settings = app.settings.current();
-        let app = app.clone();
-        (Origin(settings.plex_revision), async move {
-            let target = settings.plex.as_ref().ok_or_else(not_configured)?;
-            Ok(Fetched::Whole(users_of(&app.plex.server(target)).await?))
-        })
-    };
-    let users = cache::recent(&USERS, USERS_TTL, source).await;
+async fn users(now: &Moment) -> Result<u64, FetchError> {
+    let fetch = async |now: Moment| Ok(Fetched::Whole(users_of(&now.server()).await?));
+    let users = cache::recent(&USERS, USERS_TTL, || from_plex(&now.app, fetch)).await;
     let users = users.map_err(|error| {
         tracing::warn!("Could not fetch user count: {error}");
         (*error).clone()

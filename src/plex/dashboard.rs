@@ -23,7 +23,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::counts::{self, Totals};
-use super::streams::streams;
+use super::moment::Moment;
+use super::streams;
 use super::{caches, peak};
 use crate::app::AppState;
 use crate::cache::{FetchError, Origin, SharedError, answer};
@@ -303,13 +304,12 @@ async fn run_in_turn(app: &AppState, effort: Effort) -> Result<(), SharedError> 
 
 /// Counts all parts at once and puts what could be counted into the snapshot.
 async fn run(app: &AppState, effort: Effort) -> Result<(), FetchError> {
-    let settings = app.settings.current();
-    let origin = Origin(settings.plex_revision);
+    let moment = Moment::now(app);
     let (services, traffic, plex, ()) = tokio::join!(
         count_services(&app.store),
         traffic_hours::totals(&app.store, Utc::now()),
-        count_plex(app, &settings, effort),
-        observe_streams(app, &settings),
+        count_plex(moment.as_ref(), effort),
+        observe_streams(moment.as_ref()),
     );
     let mut failure = None;
     let mut snapshot = snapshot();
@@ -321,7 +321,10 @@ async fn run(app: &AppState, effort: Effort) -> Result<(), FetchError> {
     }
     match plex {
         // The server may have been changed meanwhile; what is asked for then is never this.
-        Ok(totals) => (snapshot.plex, snapshot.origin) = (totals, Some(origin)),
+        Ok(totals) => {
+            snapshot.plex = totals;
+            snapshot.origin = moment.map(|moment| Origin(moment.revision()));
+        }
         Err(error) => failure = Some(error),
     }
     snapshot.updated = Some(Utc::now());
@@ -352,23 +355,19 @@ fn counted<T>(
         .ok()
 }
 
-async fn count_plex(
-    app: &AppState,
-    settings: &Settings,
-    effort: Effort,
-) -> Result<Totals, FetchError> {
-    if settings.plex.is_none() {
+async fn count_plex(moment: Option<&Moment>, effort: Effort) -> Result<Totals, FetchError> {
+    let Some(now) = moment else {
         return Ok(Totals::default());
-    }
+    };
     // Younger than the last run's.
-    let oldest = settings.cache.stats_refresh_interval / 2;
+    let oldest = now.settings.cache.stats_refresh_interval / 2;
     let counting = async {
-        let known = known_users(Origin(settings.plex_revision));
+        let known = known_users(Origin(now.revision()));
         match (effort, known) {
-            (Effort::Full, _) => counts::totals(app, counts::ALL, oldest).await,
+            (Effort::Full, _) => counts::totals(now, counts::ALL, oldest).await,
             (Effort::Low, Some(users)) => Ok(Totals {
                 users,
-                ..counts::media(app, counts::ALL, oldest).await?
+                ..counts::media(now, counts::ALL, oldest).await?
             }),
             // Without the users there is no total, whatever else is counted.
             (Effort::Low, None) => Err(FetchError::new("Not counted until somebody looks")),
@@ -386,13 +385,16 @@ fn known_users(origin: Origin) -> Option<u64> {
 }
 
 /// A peak must not go unnoticed because no browser is open.
-async fn observe_streams(app: &AppState, settings: &Settings) {
-    let Some(target) = &settings.plex else {
+async fn observe_streams(moment: Option<&Moment>) {
+    let Some(now) = moment else {
         return;
     };
-    match streams(app.plex.server(target), settings.plex_revision).await {
-        Ok(streams) => peak::observe(app, streams.count()),
-        Err(error) => tracing::debug!("Could not count streams: {error}"),
+    let interval = now.settings.cache.stats_refresh_interval;
+    if streams::asked_within(interval / 2, now.revision()) {
+        return;
+    }
+    if let Err(error) = now.streams().await {
+        tracing::debug!("Could not count streams: {error}");
     }
 }
 

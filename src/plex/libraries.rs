@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::NOT_CONFIGURED;
+use super::moment::{Moment, from_plex};
 use super::wire::{self, RawItem};
 use crate::app::AppState;
-use crate::cache::{self, CacheEntry, Cached, FetchError, Fetched, Origin, Policy, SharedError};
+use crate::cache::{self, CacheEntry, Cached, FetchError, Fetched, Policy, SharedError};
 use crate::settings::CacheSettings;
 
 /// More than any server has; whatever claims to be one does not get more of our memory.
@@ -82,7 +82,7 @@ impl Kind {
 }
 
 /// Reads what Plex sent; a library without a key can't be asked for anything and is left out.
-pub(super) fn from_plex(sections: Vec<RawItem>) -> Vec<Library> {
+pub(super) fn read_list(sections: Vec<RawItem>) -> Vec<Library> {
     static REPORTED: AtomicBool = AtomicBool::new(false);
     let sections = sections.into_iter().take(MOST_LIBRARIES).collect();
     wire::read_items::<Section>(sections, "library sections", &REPORTED)
@@ -105,20 +105,20 @@ pub(super) fn from_plex(sections: Vec<RawItem>) -> Vec<Library> {
 /// # Errors
 /// Plex could not be asked, and there is no older list.
 pub async fn libraries(app: &AppState) -> Result<Cached<Vec<Library>>, SharedError> {
-    cache::read(&LIBRARIES, || source(app)).await
+    cache::read(&LIBRARIES, || from_plex(app, fetch)).await
 }
 
 /// The libraries as they were no longer than `oldest` ago, for what is made from them.
 pub(super) async fn at_most(
-    app: &AppState,
+    now: &Moment,
     oldest: Duration,
 ) -> Result<Cached<Vec<Library>>, SharedError> {
-    cache::recent(&LIBRARIES, oldest, || source(app)).await
+    cache::recent(&LIBRARIES, oldest, || from_plex(&now.app, fetch)).await
 }
 
 /// Asks Plex anew.
 pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&LIBRARIES, || source(&app)).await
+    cache::refresh(&LIBRARIES, || from_plex(&app, fetch)).await
 }
 
 /// The times that govern this cache.
@@ -130,24 +130,9 @@ pub(super) const fn policy(settings: &CacheSettings) -> Policy {
     }
 }
 
-fn source(
-    app: &AppState,
-) -> (
-    Origin,
-    impl Future<Output = Result<Fetched<Vec<Library>>, FetchError>> + Send + use<>,
-) {
-    let settings = app.settings.current();
-    let app = app.clone();
-    (Origin(settings.plex_revision), async move {
-        let target = settings.plex.as_ref().ok_or_else(not_configured)?;
-        let sections = app.plex.server(target).sections().await?;
-        Ok(Fetched::Whole(from_plex(sections)))
-    })
-}
-
-/// The configuration was removed after somebody had looked at it.
-pub(super) fn not_configured() -> FetchError {
-    FetchError::new(NOT_CONFIGURED)
+async fn fetch(now: Moment) -> Result<Fetched<Vec<Library>>, FetchError> {
+    let sections = now.server().sections().await?;
+    Ok(Fetched::Whole(read_list(sections)))
 }
 
 #[cfg(test)]
@@ -158,7 +143,7 @@ mod tests {
 
     fn read(sections: &[Value]) -> Vec<Library> {
         let raw = |value| serde_json::value::to_raw_value(value).unwrap();
-        from_plex(sections.iter().map(raw).collect())
+        read_list(sections.iter().map(raw).collect())
     }
 
     #[test]

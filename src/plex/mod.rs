@@ -19,6 +19,7 @@ mod images;
 mod kept;
 mod libraries;
 mod links;
+mod moment;
 mod now_playing;
 mod peak;
 mod progress;

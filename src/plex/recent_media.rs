@@ -16,14 +16,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::PlexError;
-use super::libraries::{self, Library, not_configured};
+use super::libraries::{self, Library};
+use super::moment::{Moment, from_plex};
 use super::server::PlexServer;
 use super::wire::{self, RawItem};
 use super::{counts, links};
 use crate::app::AppState;
-use crate::cache::{
-    self, Accepts, Answer, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
-};
+use crate::cache::{self, Accepts, Answer, CacheEntry, FetchError, Fetched, Policy, SharedError};
 use crate::settings::CacheSettings;
 use crate::web::error::{ApiError, ApiResult, Detail};
 
@@ -126,27 +125,16 @@ async fn get_recent_media(app: AppState, headers: HeaderMap) -> ApiResult<Respon
         })
         .into_response());
     }
-    match cache::read(&RECENT_MEDIA, || source(&app)).await {
+    match cache::read(&RECENT_MEDIA, || from_plex(&app, fetch)).await {
         Ok(cached) => Ok(Answer::respond(&cached, &Accepts::of(&headers))),
         Err(error) => Err(ApiError::internal(error.message.clone(), error)),
     }
 }
 
-/// The Plex server of this moment, and how to fetch from it.
-fn source(
-    app: &AppState,
-) -> (
-    Origin,
-    impl Future<Output = Result<Fetched<Answer>, FetchError>> + Send + use<>,
-) {
-    let settings = app.settings.current();
-    let app = app.clone();
-    (Origin(settings.plex_revision), async move {
-        let target = settings.plex.as_ref().ok_or_else(not_configured)?;
-        let libraries = libraries::at_most(&app, settings.cache.library_ttl).await;
-        let libraries = libraries.map_err(|error| without_libraries(&error))?;
-        fetch(&app.plex.server(target), &libraries.stored.value).await
-    })
+async fn fetch(now: Moment) -> Result<Fetched<Answer>, FetchError> {
+    let libraries = libraries::at_most(&now, now.settings.cache.library_ttl).await;
+    let libraries = libraries.map_err(|error| without_libraries(&error))?;
+    newest_of_all(&now.server(), &libraries.stored.value).await
 }
 
 /// A status of its own text, anything else with its reason (contract 01, section 8).
@@ -169,7 +157,10 @@ fn failed(error: &FetchError) -> FetchError {
 
 /// Asks all libraries of films and shows, some at a time. Those that fail are missing; when all
 /// do, so is the answer.
-async fn fetch(server: &PlexServer, libraries: &[Library]) -> Result<Fetched<Answer>, FetchError> {
+async fn newest_of_all(
+    server: &PlexServer,
+    libraries: &[Library],
+) -> Result<Fetched<Answer>, FetchError> {
     let wanted: Vec<Library> = libraries
         .iter()
         .filter(|library| library.kind().is_some())
@@ -277,7 +268,7 @@ const fn whole(number: f64) -> i64 {
 
 /// Fetches anew.
 pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&RECENT_MEDIA, || source(&app)).await
+    cache::refresh(&RECENT_MEDIA, || from_plex(&app, fetch)).await
 }
 
 /// The times that govern this cache.

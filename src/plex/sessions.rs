@@ -13,15 +13,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::freshness::FreshnessLog;
+use super::moment::{Moment, from_plex};
 use super::now_playing::{self, NowPlaying, Session};
-use super::server::PlexServer;
 use super::show_art;
 use super::streams::{self, Streams};
 use crate::app::AppState;
 use crate::cache::{
     self, Accepts, Answer, CacheAdmin, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
 };
-use crate::settings::{CacheSettings, Settings};
+use crate::settings::CacheSettings;
 
 /// What was playing in the last seconds, ready to send.
 pub(super) static SESSIONS: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEntry::new(
@@ -95,7 +95,7 @@ async fn get_sessions(app: AppState, headers: HeaderMap) -> Response {
     if app.settings.current().plex.is_none() {
         return nothing(false, NOT_CONFIGURED);
     }
-    match cache::read(&SESSIONS, || source(&app)).await {
+    match cache::read(&SESSIONS, || from_plex(&app, fetch)).await {
         Ok(cached) => {
             LOG.note(&cached);
             Answer::respond(&cached, &Accepts::of(&headers))
@@ -117,40 +117,24 @@ fn nothing(error: bool, message: &str) -> Response {
 
 /// Fetches anew, however fresh the cached value is.
 pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&SESSIONS, || source(&app)).await
+    cache::refresh(&SESSIONS, || from_plex(&app, fetch)).await
 }
 
-fn source(
-    app: &AppState,
-) -> (
-    Origin,
-    impl Future<Output = Result<Fetched<Answer>, FetchError>> + Send + use<>,
-) {
-    let settings = app.settings.current();
-    let app = app.clone();
-    (Origin(settings.plex_revision), async move {
-        let Some(target) = &settings.plex else {
-            return Err(FetchError::new(NOT_CONFIGURED));
-        };
-        let streams = streams::streams(app.plex.server(target), settings.plex_revision).await;
-        let streams = streams.inspect_err(|error| {
-            tracing::error!("Error fetching sessions: {error}");
-        })?;
-        {
-            let mut newest = newest();
-            *newest = streams.number.max(*newest);
-        }
-        answer(&app.plex.server(target), settings.plex_revision, &streams).await
-    })
+async fn fetch(now: Moment) -> Result<Fetched<Answer>, FetchError> {
+    let streams = now.streams().await.inspect_err(|error| {
+        tracing::error!("Error fetching sessions: {error}");
+    })?;
+    {
+        let mut newest = newest();
+        *newest = streams.number.max(*newest);
+    }
+    answer(&now, &streams).await
 }
 
 /// Plex has just been asked for the streams on behalf of the activities: unless sessions are made
 /// from this list or a newer one already, they are now, so that they are never the older of the
 /// two. If nobody wants them at present, what is there is merely outdated.
-pub(super) fn feed(app: &AppState, settings: &Settings, streams: &Streams) {
-    let Some(target) = &settings.plex else {
-        return;
-    };
+pub(super) fn feed(now: &Moment, streams: &Streams) {
     // Held until the cache knows: a clearing comes before all of this or after it.
     let mut newest = newest();
     if streams.number <= *newest {
@@ -162,10 +146,9 @@ pub(super) fn feed(app: &AppState, settings: &Settings, streams: &Streams) {
         SESSIONS.expire();
         return;
     }
-    let (server, revision) = (app.plex.server(target), settings.plex_revision);
-    let offered = streams.clone();
-    let begun = cache::offer(&SESSIONS, Origin(revision), async move {
-        answer(&server, revision, &offered).await
+    let (moment, offered) = (now.clone(), streams.clone());
+    let begun = cache::offer(&SESSIONS, Origin(now.revision()), async move {
+        answer(&moment, &offered).await
     });
     if begun {
         *newest = streams.number;
@@ -182,17 +165,13 @@ fn newest() -> MutexGuard<'static, u64> {
     NEWEST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn answer(
-    server: &PlexServer,
-    revision: u64,
-    streams: &Streams,
-) -> Result<Fetched<Answer>, FetchError> {
+async fn answer(now: &Moment, streams: &Streams) -> Result<Fetched<Answer>, FetchError> {
     let playing = now_playing::read(&streams.list);
     let shows: BTreeSet<String> = playing
         .iter()
         .filter_map(NowPlaying::show_without_pictures)
         .collect();
-    let artwork = show_art::of_shows(server, revision, shows).await;
+    let artwork = show_art::of_shows(&now.server(), now.revision(), shows).await;
     let sessions: Vec<Session> = playing
         .into_iter()
         .map(|one| one.into_session(&artwork))

@@ -14,13 +14,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::counts::{self, Totals};
+use super::moment::{Moment, from_plex};
 use super::peak;
 use super::{NOT_CONFIGURED, libraries};
 use crate::app::AppState;
 use crate::cache::answer::describe;
-use crate::cache::{
-    self, Accepts, Answer, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
-};
+use crate::cache::{self, Accepts, Answer, CacheEntry, FetchError, Fetched, Policy, SharedError};
 use crate::settings::{CacheSettings, PlexTarget, Settings};
 
 /// The name where none is known (contract 01, sections 3 and 4).
@@ -108,7 +107,7 @@ async fn get_stats(app: AppState) -> Response {
     if settings.plex.is_none() {
         return Json(stats(&settings, Totals::default())).into_response();
     }
-    match cache::read(&STATS, || source(&app)).await {
+    match cache::read(&STATS, || from_plex(&app, fetch)).await {
         Ok(cached) => {
             let mut response = Json(stats(&settings, cached.stored.value)).into_response();
             describe(response.headers_mut(), &cached);
@@ -144,7 +143,7 @@ async fn get_live_stats(app: AppState, headers: HeaderMap) -> Response {
     if app.settings.current().plex.is_none() {
         return nothing(NOT_CONFIGURED);
     }
-    match cache::read(&STATS_LIVE, || live_source(&app)).await {
+    match cache::read(&STATS_LIVE, || from_plex(&app, fetch_live)).await {
         Ok(cached) => Answer::respond(&cached, &Accepts::of(&headers)),
         Err(error) => nothing(&error.message),
     }
@@ -166,54 +165,35 @@ fn live(totals: Totals, server_name: String) -> LiveStats {
     }
 }
 
-/// The Plex server of this moment, and how to count what it holds.
-fn source(
-    app: &AppState,
-) -> (
-    Origin,
-    impl Future<Output = Result<Fetched<Totals>, FetchError>> + Send + use<>,
-) {
-    let settings = app.settings.current();
-    let app = app.clone();
-    (Origin(settings.plex_revision), async move {
-        let oldest = settings.cache.stats_ttl;
-        let totals = counts::totals(&app, counts::TITLES, oldest).await;
-        let totals = totals.inspect_err(|error| {
-            tracing::error!("Error retrieving Plex statistics: {error}");
-        })?;
-        Ok(Fetched::Whole(totals))
-    })
+async fn fetch(now: Moment) -> Result<Fetched<Totals>, FetchError> {
+    let oldest = now.settings.cache.stats_ttl;
+    let totals = counts::totals(&now, counts::TITLES, oldest).await;
+    let totals = totals.inspect_err(|error| {
+        tracing::error!("Error retrieving Plex statistics: {error}");
+    })?;
+    Ok(Fetched::Whole(totals))
 }
 
-fn live_source(
-    app: &AppState,
-) -> (
-    Origin,
-    impl Future<Output = Result<Fetched<Answer>, FetchError>> + Send + use<>,
-) {
-    let settings = app.settings.current();
-    let app = app.clone();
-    (Origin(settings.plex_revision), async move {
-        let oldest = settings.cache.stats_live_ttl;
-        let totals = counts::totals(&app, counts::TITLES_AND_EPISODES, oldest).await;
-        let totals = totals.inspect_err(|error| {
-            tracing::error!("Error getting live Plex stats: {error}");
-        })?;
-        let name = settings.plex_form.server_name.clone();
-        let answer = Answer::object(&live(totals, name));
-        let answer = answer.map_err(|error| FetchError::new(error.to_string()))?;
-        Ok(Fetched::Whole(answer))
-    })
+async fn fetch_live(now: Moment) -> Result<Fetched<Answer>, FetchError> {
+    let oldest = now.settings.cache.stats_live_ttl;
+    let totals = counts::totals(&now, counts::TITLES_AND_EPISODES, oldest).await;
+    let totals = totals.inspect_err(|error| {
+        tracing::error!("Error getting live Plex stats: {error}");
+    })?;
+    let name = now.settings.plex_form.server_name.clone();
+    let answer = Answer::object(&live(totals, name));
+    let answer = answer.map_err(|error| FetchError::new(error.to_string()))?;
+    Ok(Fetched::Whole(answer))
 }
 
 /// Counts anew for `/stats`.
 pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&STATS, || source(&app)).await
+    cache::refresh(&STATS, || from_plex(&app, fetch)).await
 }
 
 /// Counts anew for `/stats/live`.
 pub(super) async fn refresh_live(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&STATS_LIVE, || live_source(&app)).await
+    cache::refresh(&STATS_LIVE, || from_plex(&app, fetch_live)).await
 }
 
 /// The times that govern the cache of `/stats`.

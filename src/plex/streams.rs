@@ -4,9 +4,11 @@
 //! open tab polls two of them in the same second.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use tokio::time::Instant;
 
 use super::error::PlexError;
 use super::server::PlexServer;
@@ -34,6 +36,7 @@ type Call = BoxFuture<'static, Result<Streams, PlexError>>;
 static CALLS: Mutex<Calls> = Mutex::new(Calls {
     last: 0,
     running: None,
+    began: None,
 });
 
 struct Calls {
@@ -41,6 +44,8 @@ struct Calls {
     last: u64,
     /// The one that runs, and the revision of the Plex server that it goes to.
     running: Option<(u64, WeakShared<Call>)>,
+    /// When the last one began, and the revision of its server.
+    began: Option<(u64, Instant)>,
 }
 
 fn calls() -> MutexGuard<'static, Calls> {
@@ -51,6 +56,13 @@ fn calls() -> MutexGuard<'static, Calls> {
 pub(super) async fn streams(server: PlexServer, revision: u64) -> Result<Streams, PlexError> {
     let call = join_or_start(server, revision);
     call.await
+}
+
+/// Whether the server of this revision has been asked within this time: then its streams have been
+/// counted.
+pub(super) fn asked_within(time: Duration, revision: u64) -> bool {
+    let began = calls().began;
+    began.is_some_and(|(of, at)| of == revision && at.elapsed() < time)
 }
 
 /// Lets nobody join the call that runs. The number of the last call so far.
@@ -72,6 +84,7 @@ fn join_or_start(server: PlexServer, revision: u64) -> Shared<Call> {
         return call;
     }
     calls.last += 1;
+    calls.began = Some((revision, Instant::now()));
     let number = calls.last;
     let call = async move {
         let list = server.sessions().await?.into();

@@ -14,10 +14,10 @@ use utoipa_axum::routes;
 
 use super::cloud;
 use super::libraries;
-use super::libraries::not_configured;
+use super::moment::{Moment, from_plex};
 use crate::app::AppState;
 use crate::cache::answer::describe;
-use crate::cache::{self, CacheEntry, FetchError, Fetched, Origin, Policy};
+use crate::cache::{self, CacheEntry, FetchError, Fetched, Policy};
 use crate::settings::CacheSettings;
 
 /// Contract 08, item 52: some minutes.
@@ -47,7 +47,7 @@ async fn count_users(app: AppState) -> Response {
     if app.settings.current().plex.is_none() {
         return of(0);
     }
-    match cache::read(&USERS_COUNT, || source(&app)).await {
+    match cache::read(&USERS_COUNT, || from_plex(&app, fetch)).await {
         Ok(cached) => {
             let mut response = of(cached.stored.value);
             describe(response.headers_mut(), &cached);
@@ -61,42 +61,28 @@ fn of(count: u64) -> Response {
     Json(UsersCount { count }).into_response()
 }
 
-fn source(
-    app: &AppState,
-) -> (
-    Origin,
-    impl Future<Output = Result<Fetched<u64>, FetchError>> + Send + use<>,
-) {
-    let settings = app.settings.current();
-    let app = app.clone();
-    (Origin(settings.plex_revision), async move {
-        let target = settings.plex.as_ref().ok_or_else(not_configured)?;
-        let identity = app
-            .plex
-            .server(target)
-            .identity()
-            .await
-            .inspect_err(|error| {
-                tracing::warn!("Could not get Plex server machine identifier: {error}");
-            })?;
-        let machine = identity.machine_identifier.filter(|id| !id.is_empty());
-        let machine = machine.ok_or_else(|| {
-            tracing::warn!("Could not get Plex server machine identifier");
-            FetchError::new("The server does not say which one it is")
+async fn fetch(now: Moment) -> Result<Fetched<u64>, FetchError> {
+    let identity = now.server().identity().await.inspect_err(|error| {
+        tracing::warn!("Could not get Plex server machine identifier: {error}");
+    })?;
+    let machine = identity.machine_identifier.filter(|id| !id.is_empty());
+    let machine = machine.ok_or_else(|| {
+        tracing::warn!("Could not get Plex server machine identifier");
+        FetchError::new("The server does not say which one it is")
+    })?;
+    let device = cloud::client_identifier(now.app.store.installation());
+    let plex_tv = now
+        .app
+        .plex
+        .plex_tv(&now.settings.plex_tv_url, &now.target.token, device);
+    let count = plex_tv
+        .shared_servers(&machine)
+        .await
+        .inspect_err(|error| {
+            tracing::warn!("Failed to fetch Plex shared users from plex.tv: {error}");
         })?;
-        let device = cloud::client_identifier(app.store.installation());
-        let plex_tv = app
-            .plex
-            .plex_tv(&settings.plex_tv_url, &target.token, device);
-        let count = plex_tv
-            .shared_servers(&machine)
-            .await
-            .inspect_err(|error| {
-                tracing::warn!("Failed to fetch Plex shared users from plex.tv: {error}");
-            })?;
-        tracing::debug!("Plex shared users count: {count}");
-        Ok(Fetched::Whole(count))
-    })
+    tracing::debug!("Plex shared users count: {count}");
+    Ok(Fetched::Whole(count))
 }
 
 /// The times that govern this cache.
