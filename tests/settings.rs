@@ -40,6 +40,19 @@ async fn a_value_that_does_not_parse_is_one_clear_line_and_exit_code_2() {
             "seconds, 0.001 or more (fractions allowed)",
         ),
         ("REDIS_DB", "x", "the number of a database, 0 or more"),
+        (
+            "CACHE_WARM",
+            "activities,films",
+            "none, or some of activities, watch_history, sessions, stats, stats_live, \
+             recent_media, libraries, separated by commas",
+        ),
+        (
+            "IMAGE_HOSTS",
+            "img.example.org,https://cdn.example.org",
+            "names of hosts (no scheme, port or path), separated by commas",
+        ),
+        ("IMAGE_CACHE_MB", "lots", "mebibytes, 0 to 65535"),
+        ("PLEX_TV_URL", "plex", "an address such as https://plex.tv"),
     ] {
         let (said, code) = refusal(Server::builder().env(name, value)).await;
         assert_eq!(

@@ -250,6 +250,8 @@ async fn hostile_counts_are_failures_not_numbers() {
     let path = "/library/sections/1/all";
     for body in [
         json!({"MediaContainer": {"totalSize": "many"}}),
+        json!({"MediaContainer": {"totalSize": "1e300"}}),
+        json!({"MediaContainer": {"totalSize": -1}}),
         json!({"MediaContainer": {"size": 0}}),
         json!({"MediaContainer": null}),
         json!([]),
@@ -263,14 +265,6 @@ async fn hostile_counts_are_failures_not_numbers() {
         );
         assert_eq!(stats["total_movies"], 0);
     }
-    let huge = json!({"MediaContainer": {"totalSize": "1e300"}});
-    plex.set_fault(path, Fault::Body(huge.to_string()));
-    let server = Server::builder().plex(&plex).start().await;
-    assert_eq!(
-        live(&server).await["total_movies"],
-        u64::MAX,
-        "saturated, not overflown"
-    );
 }
 
 #[tokio::test]

@@ -142,7 +142,7 @@ impl PlexServer {
         }
         let path = format!("/library/sections/{}/{list}", segment(section_key));
         let counted: Metadata = self.get_bulk(&path, &borrowed(&query)).await?;
-        counted.total.map(whole).ok_or(PlexError::NotPlex)
+        counted.total.and_then(count).ok_or(PlexError::NotPlex)
     }
 
     /// `GET /library/sections/{key}/recentlyAdded`: the newest entries of a library.
@@ -190,7 +190,7 @@ impl PlexServer {
             .await?;
         Ok(HistoryPage {
             items: page.items,
-            total: page.total.map(whole),
+            total: page.total.and_then(count),
         })
     }
 }
@@ -215,11 +215,6 @@ fn segment(key: &str) -> String {
     percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a count of items is far below 2^53; `as` saturates on anything odd"
-)]
-const fn whole(number: f64) -> u64 {
-    number as u64
+fn count(number: f64) -> Option<u64> {
+    wire::whole(number).and_then(|count| u64::try_from(count).ok())
 }

@@ -5,12 +5,13 @@
 //! one that is broken, of another version or of another Plex server is ignored.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -96,8 +97,23 @@ pub fn start_keeping_answers(app: &AppState, tasks: &Tasks) {
     let app = app.clone();
     tasks.every("Keeping answers", INTERVAL, move || {
         let app = app.clone();
-        async move { keep_answers(&app).await }
+        async move {
+            warn_once(keep_answers(&app).await);
+            Ok::<(), Infallible>(())
+        }
     });
+}
+
+/// A disk that can't be written stays so for a while: one warning until it can.
+fn warn_once(kept: io::Result<()>) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    match kept {
+        Ok(()) => SAID.store(false, Ordering::Relaxed),
+        Err(error) if SAID.swap(true, Ordering::Relaxed) => {
+            tracing::debug!("The last answers were not kept: {error}");
+        }
+        Err(error) => tracing::warn!("The last answers were not kept: {error}"),
+    }
 }
 
 /// Writes the newest answers to disk, unless they are there already.

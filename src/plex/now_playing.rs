@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::links;
 use super::progress::percent;
 use super::show_art::Artwork;
-use super::wire::{self, RawItem};
+use super::wire::{self, RawItem, whole};
 
 /// One session.
 #[derive(Debug, Serialize, ToSchema)]
@@ -214,7 +214,7 @@ impl NowPlaying {
         let media = Media {
             title: self.full_title(),
             kind: self.kind.unwrap_or_else(|| "unknown".to_owned()),
-            year: self.year.map(whole),
+            year: self.year.and_then(whole),
             rating: self.rating,
             thumb,
             art,
@@ -224,8 +224,8 @@ impl NowPlaying {
         let playback = Playback {
             state: player.state.unwrap_or_else(|| "stopped".to_owned()),
             progress: percent(self.view_offset, self.duration),
-            position_ms: self.view_offset.map_or(0, whole),
-            duration_ms: self.duration.map_or(1, whole),
+            position_ms: self.view_offset.and_then(whole).unwrap_or(0),
+            duration_ms: self.duration.and_then(whole).unwrap_or(1),
         };
         let delivery = self.delivery.unwrap_or_default();
         let version = self.versions.first();
@@ -254,9 +254,9 @@ impl NowPlaying {
                 video_codec: version.video_codec.unwrap_or_else(unknown),
                 audio_codec: version.audio_codec.unwrap_or_else(unknown),
                 container: version.container.unwrap_or_else(unknown),
-                bitrate: version.bitrate.map_or(0, whole),
+                bitrate: version.bitrate.and_then(whole).unwrap_or(0),
                 location: delivery.location.unwrap_or_else(|| "wan".to_owned()),
-                bandwidth: delivery.bandwidth.map_or(0, whole),
+                bandwidth: delivery.bandwidth.and_then(whole).unwrap_or(0),
             },
         }
     }
@@ -271,8 +271,8 @@ impl NowPlaying {
             return title;
         }
         let show = self.grandparent_title.as_deref().unwrap_or_default();
-        let season = self.parent_index.map_or(0, whole);
-        let episode = self.index.map_or(0, whole);
+        let season = self.parent_index.and_then(whole).unwrap_or(0);
+        let episode = self.index.and_then(whole).unwrap_or(0);
         format!("{show} - S{season:02}E{episode:02} - {title}")
     }
 
@@ -327,14 +327,6 @@ fn given(text: Option<&String>) -> Option<&String> {
 
 fn unknown() -> String {
     "Unknown".to_owned()
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "Python's int(): cut; `as` saturates on what no real entry has"
-)]
-const fn whole(number: f64) -> i64 {
-    number as i64
 }
 
 #[cfg(test)]

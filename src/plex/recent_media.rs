@@ -19,7 +19,7 @@ use super::error::PlexError;
 use super::libraries::{self, Library};
 use super::moment::{Moment, from_plex};
 use super::server::PlexServer;
-use super::wire::{self, RawItem};
+use super::wire::{self, RawItem, whole};
 use super::{counts, links};
 use crate::app::AppState;
 use crate::cache::{self, Accepts, Answer, CacheEntry, FetchError, Fetched, Policy, SharedError};
@@ -229,13 +229,13 @@ fn read(list: Vec<RawItem>, kind: &str) -> Vec<(i64, Item)> {
         .into_iter()
         .filter_map(|(item, _)| {
             let poster = links::shown(item.thumb.as_deref()?)?;
-            let added_at = item.added_at.map_or(0, whole);
+            let added_at = item.added_at.and_then(whole).unwrap_or(0);
             Some((
                 added_at,
                 Item {
                     title: title(&item),
                     kind: kind.to_owned(),
-                    year: item.year.map(whole),
+                    year: item.year.and_then(whole),
                     poster,
                     rating: item.rating,
                 },
@@ -256,14 +256,6 @@ fn title(item: &PlexItem) -> String {
         Some(above) => format!("{above} - {title}"),
         None => title.to_owned(),
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "years and epoch seconds are far below 2^53; `as` saturates on anything odd"
-)]
-const fn whole(number: f64) -> i64 {
-    number as i64
 }
 
 /// Fetches anew.

@@ -83,6 +83,13 @@ pub(super) fn number<'de, D: Deserializer<'de>>(source: D) -> Result<Option<f64>
     Ok(number.filter(|n| n.is_finite()))
 }
 
+/// A number without its fraction; `None` beyond what a double counts exactly.
+pub(super) fn whole(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_991.0;
+    #[expect(clippy::cast_possible_truncation, reason = "within the exact range")]
+    (number.abs() <= EXACT).then_some(number as i64)
+}
+
 /// Whether an object with at least one field is there.
 pub(super) fn filled<'de, D: Deserializer<'de>>(source: D) -> Result<bool, D::Error> {
     Ok(Value::deserialize(source)?

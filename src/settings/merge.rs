@@ -133,11 +133,20 @@ fn images(env: &Environment) -> Result<ImageSettings, SettingsError> {
     const MIB: usize = 1024 * 1024;
     let mebibytes: u16 = env.parsed("IMAGE_CACHE_MB", "mebibytes, 0 to 65535")?;
     let hosts = env.text("IMAGE_HOSTS").split(',').map(str::trim);
+    let hosts: Vec<String> = hosts
+        .filter(|host| !host.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let is_name = |host: &String| {
+        let mut bytes = host.bytes();
+        bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+    };
+    if !hosts.iter().all(is_name) {
+        let allowed = "names of hosts (no scheme, port or path), separated by commas";
+        return Err(env.refused("IMAGE_HOSTS", allowed));
+    }
     Ok(ImageSettings {
-        hosts: hosts
-            .filter(|host| !host.is_empty())
-            .map(str::to_ascii_lowercase)
-            .collect(),
+        hosts,
         cache_bytes: usize::from(mebibytes) * MIB,
     })
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::compat::datetime;
 use crate::plex::links;
-use crate::plex::wire::{self, RawItem};
+use crate::plex::wire::{self, RawItem, whole};
 
 /// Plays after this are a server's error (the end of the year 9998): text comparison of
 /// timestamps needs years of four digits, in every zone.
@@ -186,13 +186,6 @@ fn id(number: i64) -> Option<String> {
 fn seconds(milliseconds: Option<f64>) -> i64 {
     let seconds = milliseconds.map(|ms| ms / 1000.0).and_then(whole);
     seconds.unwrap_or_default().max(0)
-}
-
-/// Without its fraction; `None` beyond what a double counts exactly.
-fn whole(number: f64) -> Option<i64> {
-    const EXACT: f64 = 9_007_199_254_740_991.0;
-    #[expect(clippy::cast_possible_truncation, reason = "within the exact range")]
-    (number.abs() <= EXACT).then_some(number as i64)
 }
 
 #[cfg(test)]
