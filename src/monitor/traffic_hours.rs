@@ -3,7 +3,7 @@
 //! 3.3.0 stores every report in `traffic_history`: cumulative gigabytes (1 GB = 1024³ bytes) since
 //! the agent's counters began. What was transferred is the increase from one report of a service
 //! to its next one; a counter that went down has begun anew, so its value is the increase. The
-//! sums are kept per hour for 31 days, in `traffic_hours` (ruling 21).
+//! sums are kept per hour for 31 days, in `traffic_hours`.
 //!
 //! Rows are taken in the order in which they were written, by their `id`, not by `timestamp`: a
 //! clock that was set back would look like counters that begin anew.
@@ -76,12 +76,8 @@ fn first_hour() -> NaiveDateTime {
     (Utc::now() - TimeDelta::days(DAYS)).naive_utc()
 }
 
-/// Adds to a service's hour; part of a [`Store::write`] job. Not for rows that are written to
-/// `traffic_history` as well: [`seed`] finds those.
-///
-/// # Errors
-/// The database can't be written.
-pub async fn add(
+/// Adds to a service's hour; part of a [`Store::write`] job.
+async fn add(
     connection: &mut SqliteConnection,
     service_id: &str,
     at: NaiveDateTime,

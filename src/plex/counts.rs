@@ -85,7 +85,7 @@ impl Totals {
     }
 }
 
-/// The whole totals of the server of `origin`, from libraries as they were no longer than
+/// The whole totals of the server of `now`, from libraries as they were no longer than
 /// `oldest` ago.
 ///
 /// # Errors

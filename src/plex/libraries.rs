@@ -28,7 +28,7 @@ pub(super) static LIBRARIES: Mutex<CacheEntry<Vec<Library>>> = Mutex::new(CacheE
 
 /// A library of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Library {
+pub(super) struct Library {
     /// Identifies it in paths.
     pub key: String,
     /// `movie`, `show`, `artist`, `photo`; empty if Plex named none.
@@ -98,14 +98,6 @@ pub(super) fn read_list(sections: Vec<RawItem>) -> Vec<Library> {
             })
         })
         .collect()
-}
-
-/// The libraries, for somebody who asks for them.
-///
-/// # Errors
-/// Plex could not be asked, and there is no older list.
-pub async fn libraries(app: &AppState) -> Result<Cached<Vec<Library>>, SharedError> {
-    cache::read(&LIBRARIES, || from_plex(app, fetch)).await
 }
 
 /// The libraries as they were no longer than `oldest` ago, for what is made from them.

@@ -114,13 +114,7 @@ async fn reset_peak(app: AppState) -> ApiResult<Json<Stored>> {
 }
 
 fn failed(what: &str, error: StoreError) -> ApiError {
-    let detail = format!("{what}: {error}");
-    match error {
-        StoreError::Busy | StoreError::ReadOnly | StoreError::DiskFull => {
-            ApiError::unavailable(detail)
-        }
-        StoreError::Other(_) => ApiError::internal(detail, error),
-    }
+    ApiError::of_store(format!("{what}: {error}"), error)
 }
 
 /// The peak as it is on disk.

@@ -139,7 +139,7 @@ impl PlexServer {
     where
         T: DeserializeOwned + Default,
     {
-        self.get_within(self.timeout, path, query).await
+        within(self.timeout, self.fetch(path, query)).await
     }
 
     /// As [`Self::get`], for a call of which there are many in a row.
@@ -166,34 +166,21 @@ impl PlexServer {
     {
         let call = async {
             let _slot = self.slots.bulk.acquire().await;
-            self.get_within(limit, path, query).await
+            self.fetch(path, query).await
         };
-        timeout(limit, call)
-            .await
-            .unwrap_or(Err(PlexError::Timeout))
+        within(limit, call).await
     }
 
-    async fn get_within<T>(
-        &self,
-        limit: Duration,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<T, PlexError>
+    async fn fetch<T>(&self, path: &str, query: &[(&str, &str)]) -> Result<T, PlexError>
     where
         T: DeserializeOwned + Default,
     {
-        let body = timeout(limit, self.fetch(path, query))
-            .await
-            .map_err(|_elapsed| PlexError::Timeout)??;
+        let _slot = self.slots.data.acquire().await;
+        let response = successful(self.send(path, query).await?)?;
+        let body = body_of(response, LARGEST_ANSWER).await?;
         let envelope: Envelope<T> =
             serde_json::from_slice(&body).map_err(|_not_json| PlexError::NotPlex)?;
         Ok(envelope.container.unwrap_or_default())
-    }
-
-    async fn fetch(&self, path: &str, query: &[(&str, &str)]) -> Result<Bytes, PlexError> {
-        let _slot = self.slots.data.acquire().await;
-        let response = self.send(path, query).await?;
-        body_of(successful(response)?, LARGEST_ANSWER).await
     }
 
     /// What the server answers, whatever it is: status and body. For people who look for a fault.
@@ -204,9 +191,7 @@ impl PlexServer {
             let status = response.status().as_u16();
             Ok((status, body_of(response, LARGEST_ANSWER).await?))
         };
-        timeout(self.timeout, call)
-            .await
-            .map_err(|_elapsed| PlexError::Timeout)?
+        within(self.timeout, call).await
     }
 
     async fn send(
@@ -256,6 +241,16 @@ impl PlexServer {
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         url
     }
+}
+
+/// `call`, waits for slots included, unless it takes longer than `limit`.
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, PlexError>>,
+) -> Result<T, PlexError> {
+    timeout(limit, call)
+        .await
+        .unwrap_or(Err(PlexError::Timeout))
 }
 
 /// A client that checks certificates, even on a system that has none to check them against.

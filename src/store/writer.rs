@@ -20,7 +20,7 @@ use super::error::StoreError;
 
 /// Writes that wait; who comes then waits for a place.
 const QUEUE: usize = 256;
-/// How long a caller waits for the commit (ruling 29).
+/// How long a caller waits for the commit: people wait for their writes.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A job that takes longer is undone: everybody else's writes wait for it.
 const JOB_LIMIT: Duration = Duration::from_secs(30);

@@ -82,6 +82,17 @@ impl ApiError {
         Self::of(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
+    /// Reads of the database fail only when something is broken (500); writes also for reasons that
+    /// pass (503).
+    pub fn of_store(detail: impl Into<String>, error: StoreError) -> Self {
+        match error {
+            StoreError::Busy | StoreError::ReadOnly | StoreError::DiskFull => {
+                Self::unavailable(detail)
+            }
+            StoreError::Other(_) => Self::internal(detail, error),
+        }
+    }
+
     /// Status 500: our own fault. `cause` is logged, `detail` is sent.
     pub fn internal(detail: impl Into<String>, cause: impl std::fmt::Display) -> Self {
         let cause = Some(Cause(cause.to_string().into()));
@@ -96,18 +107,6 @@ impl ApiError {
             status,
             detail: detail.into(),
             cause: None,
-        }
-    }
-}
-
-/// Reads fail only when something is broken (500); writes also for reasons that pass (503).
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Busy | StoreError::ReadOnly | StoreError::DiskFull => {
-                Self::unavailable(error.to_string())
-            }
-            StoreError::Other(_) => Self::internal("Database error", error),
         }
     }
 }
