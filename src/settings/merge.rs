@@ -13,8 +13,8 @@ use super::file::{ConfigFileError, Document};
 use super::sources::{Sources, flag};
 use super::{
     AuthSettings, CacheSettings, Environment, ImageSettings, LogSettings, Overrides, Place,
-    PlexClientSettings, PlexForm, PlexTarget, RedisSettings, Secret, Settings, SettingsError,
-    WARMABLE, WarmSettings,
+    PlexClientSettings, PlexForm, PlexTarget, RedisNode, RedisNodes, RedisPlace, RedisSettings,
+    Secret, Settings, SettingsError, WARMABLE, WarmSettings,
 };
 
 /// A stream that ended five minutes ago must not look alive, whatever `CACHE_MAX_STALE` says; the
@@ -155,10 +155,17 @@ fn redis(env: &Environment) -> Result<RedisSettings, SettingsError> {
     Ok(RedisSettings {
         // Legacy: exactly this word; 3.3.0 takes anything else for "no".
         enabled: env.text("REDIS_ENABLED").eq_ignore_ascii_case("true"),
-        host: env.text("REDIS_HOST").to_owned(),
-        port: env.parsed("REDIS_PORT", "a port number, 0 to 65535")?,
-        db: env.parsed("REDIS_DB", "the number of a database, 0 or more")?,
-        password: Secret::new(env.text("REDIS_PASSWORD")),
+        place: RedisPlace {
+            nodes: RedisNodes::Server(RedisNode {
+                host: env.text("REDIS_HOST").to_owned(),
+                port: env.parsed("REDIS_PORT", "a port number, 0 to 65535")?,
+            }),
+            db: env.parsed("REDIS_DB", "the number of a database, 0 or more")?,
+            username: String::new(),
+            password: Secret::new(env.text("REDIS_PASSWORD")),
+            tls: false,
+        },
+        timeout: Duration::from_millis(100),
     })
 }
 

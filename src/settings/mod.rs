@@ -9,6 +9,7 @@ mod env;
 mod file;
 mod merge;
 mod place;
+mod redis;
 mod sources;
 mod store;
 mod target;
@@ -23,6 +24,7 @@ pub use describe::{Described, Source};
 pub use env::Environment;
 pub use file::ConfigFileError;
 pub use place::Place;
+pub use redis::{RedisNode, RedisNodes, RedisPlace, RedisSettings};
 pub use store::SettingsStore;
 pub use target::InvalidTarget;
 
@@ -202,21 +204,6 @@ pub struct ImageSettings {
     pub hosts: Vec<String>,
     /// The most memory that cached pictures take, in bytes; 0 = none are cached.
     pub cache_bytes: usize,
-}
-
-/// The shared second tier of the caches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisSettings {
-    /// Whether it is wanted.
-    pub enabled: bool,
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Number of the database.
-    pub db: u32,
-    /// Empty for none.
-    pub password: Secret,
 }
 
 /// Settings given on the command line; they win over everything else.
