@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 
+use crate::cache::shared::Shared;
 use crate::plex::PlexClient;
 use crate::settings::SettingsStore;
 use crate::store::Store;
@@ -21,6 +22,8 @@ pub struct App {
     pub plex: PlexClient,
     /// The database.
     pub store: Store,
+    /// The way to other instances.
+    pub shared: Shared,
 }
 
 /// A shared [`App`]; as an argument of a handler it extracts itself.

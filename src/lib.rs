@@ -28,6 +28,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, AppState};
+use crate::cache::shared::Shared;
 use crate::instance::Instance;
 use crate::logging::Log;
 use crate::settings::SettingsStore;
@@ -64,9 +65,6 @@ pub async fn run(
     if !now.auth.enabled {
         tracing::warn!("Without log-in, everybody on this network can read the settings");
     }
-    if now.redis.enabled {
-        tracing::warn!("Redis is not used by this version: caches are kept in memory");
-    }
     if !instance.is_exclusive() {
         tracing::warn!("The data directory can't be locked: see that only one Komandorr uses it");
     }
@@ -93,10 +91,12 @@ pub async fn run(
         settings,
         plex,
         store,
+        shared: Shared::new(now.redis.clone()),
     });
 
     let tasks = Tasks::new(shutdown.child_token());
     follow_settings(&app, &tasks, Arc::new(log));
+    plex::share_caches(&app, &tasks);
     plex::restore_answers(&app).await;
     plex::start_warmer(&app, &tasks);
     plex::start_keeping_answers(&app, &tasks);
@@ -130,7 +130,7 @@ fn follow_settings(app: &AppState, tasks: &Tasks, log: Arc<Log>) {
             let reloaded = app.settings.reload_if_changed().await;
             let now = app.settings.current();
             log.set_level(now.log.level);
-            plex::adopt_server(&now);
+            plex::adopt_server(&app);
             reloaded.map(|_| ())
         }
     });

@@ -213,7 +213,8 @@ async fn wait<T>(mut done: Done<T>, patience: Option<Instant>) -> Waited<T> {
 fn delivered<T>(cache: &Mutex<CacheEntry<T>>, mut cached: Cached<T>, shared: bool) -> Cached<T> {
     match &mut cached.freshness {
         Freshness::Stale { .. } => lock(cache).count_stale(),
-        freshness => *freshness = Freshness::Fetched { shared },
+        Freshness::Fresh => lock(cache).count_taken(),
+        freshness @ Freshness::Fetched { .. } => *freshness = Freshness::Fetched { shared },
     }
     cached
 }

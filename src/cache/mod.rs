@@ -22,6 +22,7 @@ mod cached;
 pub mod entry;
 pub mod flight;
 mod parts;
+pub mod shared;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -77,6 +78,24 @@ pub enum Fetched<T> {
     Whole(T),
     /// A part of the value, because one of several upstream calls failed, and that failure.
     Partial(T, FetchError),
+    /// What another instance has fetched.
+    Taken {
+        /// The value.
+        value: T,
+        /// How long ago that was.
+        age: Duration,
+        /// Why it is only a part; none if it is whole.
+        missing: Option<FetchError>,
+    },
+}
+
+impl<T> Fetched<T> {
+    /// The value alone.
+    pub fn into_value(self) -> T {
+        match self {
+            Self::Whole(value) | Self::Partial(value, _) | Self::Taken { value, .. } => value,
+        }
+    }
 }
 
 /// Why a fetch failed, in a form that many waiting requests can share.

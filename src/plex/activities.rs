@@ -22,6 +22,7 @@ use super::freshness::FreshnessLog;
 use super::moment::{Moment, from_plex};
 use super::progress::percent;
 use super::sessions;
+use super::sharing::{Need, Sharing};
 use super::streams::Streams;
 use super::wire::{self, RawItem};
 use crate::app::AppState;
@@ -38,6 +39,12 @@ pub(super) static ACTIVITIES: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEntry:
         max_wait: Duration::from_secs(2),
     },
 ));
+
+/// The name that other instances know it by.
+pub(super) static SHARING: Sharing = Sharing {
+    name: "plex:activities",
+    policy,
+};
 
 /// The answer to activities and downloads.
 #[derive(Serialize, ToSchema)]
@@ -161,7 +168,7 @@ async fn respond(app: &AppState, headers: &HeaderMap) -> Response {
         }
         return nothing(NOT_CONFIGURED);
     }
-    match cache::read(&ACTIVITIES, || from_plex(app, fetch)).await {
+    match cache::read(&ACTIVITIES, || from_plex(app, &SHARING, Need::Fresh, fetch)).await {
         Ok(cached) => {
             LOG.note(&cached);
             Answer::respond(&cached, &Accepts::of(headers))
@@ -190,8 +197,8 @@ pub(super) fn policy(settings: &CacheSettings) -> Policy {
 }
 
 /// Fetches anew, however fresh the cached value is.
-pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&ACTIVITIES, || from_plex(&app, fetch)).await
+pub(super) async fn refresh(app: AppState, need: Need) -> Result<(), SharedError> {
+    cache::refresh(&ACTIVITIES, || from_plex(&app, &SHARING, need, fetch)).await
 }
 
 /// Both calls at once.

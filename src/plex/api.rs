@@ -52,6 +52,17 @@ pub enum Content {
     Episodes,
 }
 
+impl Content {
+    /// A word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Titles => "titles",
+            Self::Seasons => "seasons",
+            Self::Episodes => "episodes",
+        }
+    }
+}
+
 /// One page of the history, newest first.
 #[derive(Debug, Default)]
 pub struct HistoryPage {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::Number;
@@ -13,8 +13,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::caches::{self, CACHES};
+use super::sharing::Need;
 use super::{dashboard, kept};
 use crate::app::AppState;
+use crate::cache::shared::{Stage, Status};
 use crate::cache::{Origin, SharedError, Stats};
 use crate::compat::datetime;
 
@@ -97,12 +99,45 @@ struct BackgroundStats {
 /// Where values are kept beside the process's own memory.
 #[derive(Serialize, ToSchema)]
 struct SecondTier {
+    /// `redis` or `memory`, as configured.
     #[serde(rename = "type")]
     kind: &'static str,
     enabled: bool,
+    /// In use at present; while it is not, values are kept in memory alone.
     connected: bool,
-    /// Values that would be served now.
-    total_keys: usize,
+    /// Values of ours: in Redis while that is connected, else those that would be served now.
+    total_keys: u64,
+    /// How often another instance had what was missing here; absent in memory mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hits: Option<u64>,
+    /// How often none had; absent in memory mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    misses: Option<u64>,
+    /// `disabled`, `connecting`, `connected` or `down`.
+    state: &'static str,
+    /// Since when it is in this state; UTC.
+    since: String,
+    /// What was wrong with it last, in a word (`refused`, `timeout`, `auth`, ...).
+    last_error: Option<String>,
+}
+
+impl SecondTier {
+    /// `in_memory` values would be served without Redis.
+    fn of(status: Status, in_memory: u64) -> Self {
+        let enabled = status.stage != Stage::Disabled;
+        let connected = status.stage == Stage::Connected;
+        Self {
+            kind: if enabled { "redis" } else { "memory" },
+            enabled,
+            connected,
+            total_keys: if connected { status.keys } else { in_memory },
+            hits: enabled.then_some(status.hits),
+            misses: enabled.then_some(status.misses),
+            state: status.stage.name(),
+            since: status.since.to_rfc3339_opts(SecondsFormat::Secs, true),
+            last_error: status.last_error.map(|error| error.to_string()),
+        }
+    }
 }
 
 /// The answer to cache/clear.
@@ -141,7 +176,7 @@ async fn stats(app: AppState) -> Json<CacheStats> {
     let origin = Origin(settings.plex_revision);
     let entries = CACHES.iter().map(|one| entry(&one.cache.stats(origin)));
     let mut caches: Vec<Listed> = entries.map(Listed::Cache).collect();
-    let total_keys = caches
+    let in_memory = caches
         .iter()
         .filter(|listed| matches!(listed, Listed::Cache(entry) if entry.cached))
         .count();
@@ -155,12 +190,7 @@ async fn stats(app: AppState) -> Json<CacheStats> {
     Json(CacheStats {
         caches,
         timestamp: datetime::iso_local(Utc::now(), settings.process_timezone),
-        redis: SecondTier {
-            kind: "memory",
-            enabled: false,
-            connected: false,
-            total_keys,
-        },
+        redis: SecondTier::of(app.shared.status(), in_memory as u64),
         redis_keys_expected: REDIS_KEYS,
     })
 }
@@ -169,6 +199,9 @@ async fn stats(app: AppState) -> Json<CacheStats> {
 #[utoipa::path(post, path = "/api/plex/cache/clear", tag = "cache",
     responses((status = 200, body = Cleared)))]
 async fn clear(app: AppState) -> Json<Cleared> {
+    // First, or a fetch that begins now would bring back what another instance has had.
+    let redis_cleared = app.shared.clear().await;
+    app.shared.forget_counts();
     caches::clear();
     kept::forget_answers(&app).await;
     dashboard::refresh_now(&app);
@@ -176,8 +209,7 @@ async fn clear(app: AppState) -> Json<Cleared> {
     Json(Cleared {
         success: true,
         message: "All caches cleared successfully",
-        // Legacy: true in memory mode too (contract 01, section 19).
-        redis_cleared: true,
+        redis_cleared,
     })
 }
 
@@ -187,7 +219,7 @@ async fn clear(app: AppState) -> Json<Cleared> {
 async fn warm(app: AppState) -> Json<Warmed> {
     caches::forgive_failures();
     let refreshes = CACHES.iter().map(|one| {
-        let refresh = in_time((one.refresh)(app.clone()));
+        let refresh = in_time((one.refresh)(app.clone(), Need::New));
         async move { (one.cache.name(), refresh.await) }
     });
     let background = in_time(dashboard::refresh(app.clone()));

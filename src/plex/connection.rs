@@ -226,7 +226,7 @@ async fn save(app: &AppState, proven: &Proven) -> Result<(), SettingsError> {
     let before = app.settings.current().plex_revision;
     app.settings.save_section("plex", change).await?;
     let now = app.settings.current();
-    caches::adopt_server(&now);
+    caches::adopt_server(app);
     if now.plex_revision != before {
         dashboard::refresh_now(app);
     }

@@ -17,12 +17,16 @@ use super::error::PlexError;
 use super::libraries::{self, Kind, Library};
 use super::moment::{Moment, from_plex};
 use super::server::PlexServer;
+use super::sharing::{Need, Sharing};
+use super::users;
 use crate::cache::{self, CacheEntry, FetchError, Fetched, Origin, Policy};
 
 /// Counts that run at a time; more would wait for each other.
 pub(super) const AT_ONCE: usize = 2;
 /// The number of users changes rarely, and nothing tells when.
 const USERS_TTL: Duration = Duration::from_secs(300);
+/// A count that belongs to an unchanged library stays true; for how long others may take it.
+const COUNT_SHARED: Duration = Duration::from_secs(3600);
 
 /// What every answer needs.
 pub(super) const TITLES: &[Content] = &[Content::Titles];
@@ -40,6 +44,12 @@ pub(super) static USERS: Mutex<CacheEntry<u64>> = Mutex::new(CacheEntry::new(
         max_wait: Duration::ZERO,
     },
 ));
+
+/// The name that other instances know [`USERS`] by.
+pub(super) static SHARING: Sharing = Sharing {
+    name: "plex:accounts",
+    policy: users::policy,
+};
 
 static MEMO: Mutex<Option<Memo>> = Mutex::new(None);
 /// How many memos there have been.
@@ -108,28 +118,41 @@ pub(super) async fn media(
     contents: &'static [Content],
     oldest: Duration,
 ) -> Result<Totals, FetchError> {
-    let server = now.server();
     let libraries = libraries::at_most(now, oldest).await.map_err(|error| {
         tracing::warn!("Could not fetch library sections: {error}");
         (*error).clone()
     })?;
     let libraries = &libraries.stored.value;
     let memo = memo_of(Origin(now.revision()), libraries);
-    let count = |library: Library, content| {
-        let server = &server;
-        async move {
-            if let Some(count) = remembered(memo, &library, content) {
-                return Ok(count);
-            }
-            let count = server.count(&library.key, content).await;
-            let count = count.inspect_err(|error| {
-                tracing::warn!("Could not fetch {}: {error}", what(&library));
-            })?;
-            remember(memo, &library, content, count);
-            Ok::<u64, PlexError>(count)
+    let count = |library: Library, content| async move {
+        if let Some(count) = remembered(memo, &library, content) {
+            return Ok(count);
         }
+        let count = count_shared(now, &library, content).await?;
+        remember(memo, &library, content, count);
+        Ok(count)
     };
-    Ok(sum(libraries, contents, count).await?)
+    sum(libraries, contents, count).await
+}
+
+/// As another instance has counted, if nothing has changed since; else as Plex does.
+async fn count_shared(
+    now: &Moment,
+    library: &Library,
+    content: Content,
+) -> Result<u64, FetchError> {
+    let count = async {
+        let count = now.server().count(&library.key, content).await;
+        let count = count.inspect_err(|error| {
+            tracing::warn!("Could not fetch {}: {error}", what(library));
+        })?;
+        Ok(Fetched::Whole(count))
+    };
+    let changed_at = library.content_changed_at.as_deref().unwrap_or_default();
+    let words = [library.key.as_str(), content.name(), changed_at];
+    now.shared_part("count", &words, COUNT_SHARED, count)
+        .await
+        .map(Fetched::into_value)
 }
 
 /// Counts all films and shows among `libraries`, some at a time; the first failure ends it.
@@ -175,7 +198,10 @@ pub(super) fn what(library: &Library) -> String {
 /// How many accounts the server has.
 async fn users(now: &Moment) -> Result<u64, FetchError> {
     let fetch = async |now: Moment| Ok(Fetched::Whole(users_of(&now.server()).await?));
-    let users = cache::recent(&USERS, USERS_TTL, || from_plex(&now.app, fetch)).await;
+    let users = cache::recent(&USERS, USERS_TTL, || {
+        from_plex(&now.app, &SHARING, Need::Within(USERS_TTL), fetch)
+    })
+    .await;
     let users = users.map_err(|error| {
         tracing::warn!("Could not fetch user count: {error}");
         (*error).clone()

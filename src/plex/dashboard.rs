@@ -24,10 +24,11 @@ use utoipa_axum::routes;
 
 use super::counts::{self, Totals};
 use super::moment::Moment;
+use super::sharing::Need;
 use super::streams;
 use super::{caches, peak};
 use crate::app::AppState;
-use crate::cache::{FetchError, Origin, SharedError, answer};
+use crate::cache::{FetchError, Fetched, Origin, SharedError, answer};
 use crate::compat::datetime;
 use crate::monitor::{ServiceCounts, TrafficTotals, count_services, traffic_hours};
 use crate::settings::Settings;
@@ -36,6 +37,9 @@ use crate::tasks::Tasks;
 
 /// No count of a whole server takes longer than this; a slow one is given up until the next run.
 const LONGEST_COUNT: Duration = Duration::from_secs(60);
+
+/// The name that other instances know the counts of Plex by.
+const NAME: &str = "plex:dashboard";
 
 static SNAPSHOT: Mutex<Snapshot> = Mutex::new(Snapshot::NONE);
 static ENABLED: AtomicBool = AtomicBool::new(false);
@@ -237,7 +241,9 @@ pub fn start_refresher(app: &AppState, tasks: &Tasks) {
 /// How much a run may ask of Plex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effort {
-    /// Somebody looks at the dashboard, or has asked for this run.
+    /// Somebody has asked for this run: what another instance has counted is not new enough.
+    Asked,
+    /// Somebody looks at the dashboard.
     Full,
     /// Nobody has looked for a while: two calls at most, and counts of what has changed.
     Low,
@@ -269,7 +275,7 @@ pub(super) fn refresh_now(app: &AppState) {
 /// # Errors
 /// A part could not be counted; its last good value stays.
 pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    let run = tokio::spawn(async move { run_in_turn(&app, Effort::Full).await });
+    let run = tokio::spawn(async move { run_in_turn(&app, Effort::Asked).await });
     let ended = run.await;
     ended.unwrap_or_else(|_panic| Err(Arc::new(FetchError::new("Internal error while counting"))))
 }
@@ -305,11 +311,10 @@ async fn run_in_turn(app: &AppState, effort: Effort) -> Result<(), SharedError> 
 /// Counts all parts at once and puts what could be counted into the snapshot.
 async fn run(app: &AppState, effort: Effort) -> Result<(), FetchError> {
     let moment = Moment::now(app);
-    let (services, traffic, plex, ()) = tokio::join!(
+    let (services, traffic, plex) = tokio::join!(
         count_services(&app.store),
         traffic_hours::totals(&app.store, Utc::now()),
-        count_plex(moment.as_ref(), effort),
-        observe_streams(moment.as_ref()),
+        count_shared(moment.as_ref(), effort),
     );
     let mut failure = None;
     let mut snapshot = snapshot();
@@ -355,6 +360,25 @@ fn counted<T>(
         .ok()
 }
 
+/// As another instance has counted in this interval, or for all of them.
+async fn count_shared(moment: Option<&Moment>, effort: Effort) -> Result<Totals, FetchError> {
+    let count = async {
+        let (plex, ()) = tokio::join!(count_plex(moment, effort), observe_streams(moment));
+        Ok(Fetched::Whole(plex?))
+    };
+    let Some(now) = moment else {
+        return count.await.map(Fetched::into_value);
+    };
+    let interval = now.settings.cache.stats_refresh_interval;
+    let need = match effort {
+        Effort::Asked => Need::New,
+        // Less than an interval, or every other run would take its own figures for another's.
+        Effort::Full | Effort::Low => Need::Within(interval.mul_f64(0.9)),
+    };
+    let shared = now.shared_as(NAME, interval, need, LONGEST_COUNT, count);
+    shared.await.map(Fetched::into_value)
+}
+
 async fn count_plex(moment: Option<&Moment>, effort: Effort) -> Result<Totals, FetchError> {
     let Some(now) = moment else {
         return Ok(Totals::default());
@@ -364,7 +388,7 @@ async fn count_plex(moment: Option<&Moment>, effort: Effort) -> Result<Totals, F
     let counting = async {
         let known = known_users(Origin(now.revision()));
         match (effort, known) {
-            (Effort::Full, _) => counts::totals(now, counts::ALL, oldest).await,
+            (Effort::Full | Effort::Asked, _) => counts::totals(now, counts::ALL, oldest).await,
             (Effort::Low, Some(users)) => Ok(Totals {
                 users,
                 ..counts::media(now, counts::ALL, oldest).await?

@@ -250,6 +250,7 @@ mod tests {
     use super::*;
     use crate::app::App;
     use crate::cache::CacheAdmin as _;
+    use crate::cache::shared::Shared;
     use crate::plex::PlexClient;
     use crate::settings::{Environment, Overrides, SettingsStore};
     use crate::store::Store;
@@ -321,14 +322,18 @@ mod tests {
         let settings = SettingsStore::open(environment, overrides).unwrap();
         let plex = PlexClient::new(settings.current().plex_client).unwrap();
         let store = Store::open(directory.path()).await.unwrap();
+        let shared = Shared::new(settings.current().redis.clone());
         let app = AppState::new(App {
             settings,
             plex,
             store,
+            shared,
         });
         let revision = app.settings.current().plex_revision;
         let totals = RawValue::from_string(
-            r#"{"users":1,"movies":2,"tv_shows":3,"seasons":4,"episodes":5}"#.to_owned(),
+            r#"{"peak_concurrent":0,"last_updated":null,"server_url":"","server_name":"",
+            "token_configured":true,"total_users":1,"total_movies":2,"total_tv_shows":3}"#
+                .to_owned(),
         );
         assert!(STATS.import(Origin(revision), &totals.unwrap(), Duration::ZERO));
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::moment::{Moment, from_plex};
+use super::sharing::{Need, Sharing};
 use super::wire::{self, RawItem};
 use crate::app::AppState;
 use crate::cache::{self, CacheEntry, Cached, FetchError, Fetched, Policy, SharedError};
@@ -25,6 +26,12 @@ pub(super) static LIBRARIES: Mutex<CacheEntry<Vec<Library>>> = Mutex::new(CacheE
         max_wait: Duration::from_secs(2),
     },
 ));
+
+/// The name that other instances know it by.
+pub(super) static SHARING: Sharing = Sharing {
+    name: "plex:libraries",
+    policy,
+};
 
 /// A library of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,12 +112,15 @@ pub(super) async fn at_most(
     now: &Moment,
     oldest: Duration,
 ) -> Result<Cached<Vec<Library>>, SharedError> {
-    cache::recent(&LIBRARIES, oldest, || from_plex(&now.app, fetch)).await
+    cache::recent(&LIBRARIES, oldest, || {
+        from_plex(&now.app, &SHARING, Need::Within(oldest), fetch)
+    })
+    .await
 }
 
 /// Asks Plex anew.
-pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&LIBRARIES, || from_plex(&app, fetch)).await
+pub(super) async fn refresh(app: AppState, need: Need) -> Result<(), SharedError> {
+    cache::refresh(&LIBRARIES, || from_plex(&app, &SHARING, need, fetch)).await
 }
 
 /// The times that govern this cache.

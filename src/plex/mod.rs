@@ -26,6 +26,7 @@ mod progress;
 mod recent_media;
 mod server;
 mod sessions;
+mod sharing;
 mod show_art;
 mod stats;
 mod streams;
@@ -46,6 +47,7 @@ pub use history_sync::start as start_history_sync;
 pub use kept::{keep_answers, restore_answers, start_keeping_answers};
 pub use peak::load_peak;
 pub use server::{PlexClient, PlexServer};
+pub use sharing::share_caches;
 pub use warmer::start_warmer;
 
 /// What the frontend matches on to show its "not configured" banner (contract 09, section 6).

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::error::PlexError;
 use super::server::PlexServer;
+use super::sharing::{Need, Sharing};
 use super::streams::{self, Streams};
 use super::{NOT_CONFIGURED, peak};
 use crate::app::AppState;
-use crate::cache::{FetchError, Fetched, Origin};
+use crate::cache::{FetchError, Fetched, Origin, Portable};
 use crate::settings::{PlexTarget, Settings};
 
 /// The settings of one moment and the Plex server that they name. A fetch takes all it needs from
@@ -52,15 +53,19 @@ impl Moment {
     }
 }
 
-/// Where a cache gets its values from, if that is the Plex server: the current one, and `fetch`.
+/// Where a cache gets its values from, if that is the Plex server: the current one, another
+/// instance that has asked it, and `fetch`.
 pub(super) fn from_plex<T, F, Fetching>(
     app: &AppState,
+    sharing: &'static Sharing,
+    need: Need,
     fetch: F,
 ) -> (
     Origin,
     impl Future<Output = Result<Fetched<T>, FetchError>> + Send + use<T, F, Fetching>,
 )
 where
+    T: Portable + Send,
     F: FnOnce(Moment) -> Fetching + Send,
     Fetching: Future<Output = Result<Fetched<T>, FetchError>> + Send,
 {
@@ -69,7 +74,10 @@ where
     let moment = Moment::of(app, settings);
     (origin, async move {
         match moment {
-            Some(moment) => fetch(moment).await,
+            Some(moment) => {
+                let fetch = fetch(moment.clone());
+                moment.shared(sharing, need, fetch).await
+            }
             // It was removed after somebody had looked.
             None => Err(FetchError::new(NOT_CONFIGURED)),
         }

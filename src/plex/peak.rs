@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use axum::Json;
 use chrono::{NaiveDateTime, Utc};
 use futures_util::future::BoxFuture;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use tokio::sync::Mutex as Turn;
@@ -56,6 +56,14 @@ impl Peak {
     }
 }
 
+/// What instances tell each other of the peak: each keeps it in its own database.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "peak", content = "streams", rename_all = "snake_case")]
+enum Word {
+    Raised(i64),
+    Reset,
+}
+
 /// The body of stats/peak.
 #[derive(ToSchema)]
 struct Reported {
@@ -96,6 +104,7 @@ impl From<Peak> for Stored {
 async fn report_peak(app: AppState, JsonBody(body): JsonBody<Reported>) -> ApiResult<Json<Stored>> {
     let peak = raise(&app, body.peak_concurrent).await;
     let peak = peak.map_err(|error| failed("Error updating peak concurrent", error))?;
+    tell(&app, &Word::Raised(peak.streams));
     Ok(Json(peak.into()))
 }
 
@@ -104,12 +113,9 @@ async fn report_peak(app: AppState, JsonBody(body): JsonBody<Reported>) -> ApiRe
     responses((status = 200, body = Stored), (status = 500, body = Detail),
         (status = 503, body = Detail)))]
 async fn reset_peak(app: AppState) -> ApiResult<Json<Stored>> {
-    let now = datetime::sql(Utc::now().naive_utc());
-    let peak = change(&app, move |connection| {
-        Box::pin(set_to_zero(connection, now))
-    })
-    .await;
+    let peak = reset(&app).await;
     let peak = peak.map_err(|error| failed("Error resetting peak concurrent", error))?;
+    tell(&app, &Word::Reset);
     Ok(Json(peak.into()))
 }
 
@@ -137,7 +143,34 @@ pub(super) fn observe(app: &AppState, streams: usize) {
         let raised = raise(&app, streams).await;
         // The next look may try again, and after a reset it must.
         mirror().observed = 0;
-        if let Err(error) = raised {
+        match raised {
+            Ok(peak) => tell(&app, &Word::Raised(peak.streams)),
+            Err(error) => warn(&error),
+        }
+    });
+}
+
+/// Lets the other instances know, which count the streams themselves only when it is their turn to
+/// ask Plex. Nobody waits for it.
+fn tell(app: &AppState, word: &Word) {
+    let (app, word) = (app.clone(), serde_json::to_string(word));
+    if let Ok(word) = word {
+        tokio::spawn(async move { app.shared.tell(word).await });
+    }
+}
+
+/// Another instance has said something.
+pub(super) fn hear(app: &AppState, word: &str) {
+    let Ok(word) = serde_json::from_str(word) else {
+        return;
+    };
+    let app = app.clone();
+    tokio::spawn(async move {
+        let changed = match word {
+            Word::Raised(streams) => raise(&app, streams).await,
+            Word::Reset => reset(&app).await,
+        };
+        if let Err(error) = changed {
             warn(&error);
         }
     });
@@ -168,6 +201,14 @@ async fn raise(app: &AppState, streams: i64) -> Result<Peak, StoreError> {
     let streams = streams.max(0);
     change(app, move |connection| {
         Box::pin(set_if_greater(connection, streams, now))
+    })
+    .await
+}
+
+async fn reset(app: &AppState) -> Result<Peak, StoreError> {
+    let now = datetime::sql(Utc::now().naive_utc());
+    change(app, move |connection| {
+        Box::pin(set_to_zero(connection, now))
     })
     .await
 }

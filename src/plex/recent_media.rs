@@ -19,6 +19,7 @@ use super::error::PlexError;
 use super::libraries::{self, Library};
 use super::moment::{Moment, from_plex};
 use super::server::PlexServer;
+use super::sharing::{Need, Sharing};
 use super::wire::{self, RawItem, whole};
 use super::{counts, links};
 use crate::app::AppState;
@@ -41,6 +42,12 @@ pub(super) static RECENT_MEDIA: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEntr
         max_wait: Duration::from_secs(2),
     },
 ));
+
+/// The name that other instances know it by.
+pub(super) static SHARING: Sharing = Sharing {
+    name: "plex:recent_media",
+    policy,
+};
 
 /// What of the answer is fetched.
 #[derive(Serialize, ToSchema)]
@@ -125,7 +132,11 @@ async fn get_recent_media(app: AppState, headers: HeaderMap) -> ApiResult<Respon
         })
         .into_response());
     }
-    match cache::read(&RECENT_MEDIA, || from_plex(&app, fetch)).await {
+    match cache::read(&RECENT_MEDIA, || {
+        from_plex(&app, &SHARING, Need::Fresh, fetch)
+    })
+    .await
+    {
         Ok(cached) => Ok(Answer::respond(&cached, &Accepts::of(&headers))),
         Err(error) => Err(ApiError::internal(error.message.clone(), error)),
     }
@@ -259,8 +270,8 @@ fn title(item: &PlexItem) -> String {
 }
 
 /// Fetches anew.
-pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&RECENT_MEDIA, || from_plex(&app, fetch)).await
+pub(super) async fn refresh(app: AppState, need: Need) -> Result<(), SharedError> {
+    cache::refresh(&RECENT_MEDIA, || from_plex(&app, &SHARING, need, fetch)).await
 }
 
 /// The times that govern this cache.

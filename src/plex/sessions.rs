@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 use super::freshness::FreshnessLog;
 use super::moment::{Moment, from_plex};
 use super::now_playing::{self, NowPlaying, Session};
+use super::sharing::{Need, Sharing};
 use super::show_art;
 use super::streams::{self, Streams};
 use crate::app::AppState;
@@ -32,6 +33,12 @@ pub(super) static SESSIONS: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEntry::n
         max_wait: Duration::from_secs(2),
     },
 ));
+
+/// The name that other instances know it by.
+pub(super) static SHARING: Sharing = Sharing {
+    name: "plex:sessions",
+    policy,
+};
 
 /// The number of the newest list that sessions are made from, or that a clearing has outdated.
 static NEWEST: Mutex<u64> = Mutex::new(0);
@@ -95,7 +102,7 @@ async fn get_sessions(app: AppState, headers: HeaderMap) -> Response {
     if app.settings.current().plex.is_none() {
         return nothing(false, NOT_CONFIGURED);
     }
-    match cache::read(&SESSIONS, || from_plex(&app, fetch)).await {
+    match cache::read(&SESSIONS, || from_plex(&app, &SHARING, Need::Fresh, fetch)).await {
         Ok(cached) => {
             LOG.note(&cached);
             Answer::respond(&cached, &Accepts::of(&headers))
@@ -116,8 +123,8 @@ fn nothing(error: bool, message: &str) -> Response {
 }
 
 /// Fetches anew, however fresh the cached value is.
-pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&SESSIONS, || from_plex(&app, fetch)).await
+pub(super) async fn refresh(app: AppState, need: Need) -> Result<(), SharedError> {
+    cache::refresh(&SESSIONS, || from_plex(&app, &SHARING, need, fetch)).await
 }
 
 async fn fetch(now: Moment) -> Result<Fetched<Answer>, FetchError> {
@@ -141,14 +148,20 @@ pub(super) fn feed(now: &Moment, streams: &Streams) {
         return;
     }
     let last_read = SESSIONS.last_read();
-    let unread = last_read.is_none_or(|at| at.elapsed() > WANTED_FOR);
+    // Readers of other instances are not known here.
+    let alone = !now.app.shared.is_connected();
+    let unread = alone && last_read.is_none_or(|at| at.elapsed() > WANTED_FOR);
     if unread && !SESSIONS.fetching() {
         SESSIONS.expire();
         return;
     }
     let (moment, offered) = (now.clone(), streams.clone());
     let begun = cache::offer(&SESSIONS, Origin(now.revision()), async move {
-        answer(&moment, &offered).await
+        let answer = answer(&moment, &offered).await;
+        if let Ok(Fetched::Whole(answer)) = &answer {
+            moment.share(&SHARING, answer).await;
+        }
+        answer
     });
     if begun {
         *newest = streams.number;
@@ -171,7 +184,7 @@ async fn answer(now: &Moment, streams: &Streams) -> Result<Fetched<Answer>, Fetc
         .iter()
         .filter_map(NowPlaying::show_without_pictures)
         .collect();
-    let artwork = show_art::of_shows(&now.server(), now.revision(), shows).await;
+    let artwork = show_art::of_shows(now, shows).await;
     let sessions: Vec<Session> = playing
         .into_iter()
         .map(|one| one.into_session(&artwork))

@@ -9,12 +9,14 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::PlexError;
+use super::moment::Moment;
 use super::server::PlexServer;
 use super::wire;
+use crate::cache::Fetched;
 
 /// How long a show's pictures are remembered.
 const KEPT: Duration = Duration::from_secs(300);
@@ -26,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const MOST: usize = 500;
 
 /// The pictures of a show: paths on the Plex server.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Artwork {
     #[serde(deserialize_with = "wire::text")]
@@ -57,17 +59,21 @@ fn known() -> MutexGuard<'static, Known> {
 /// The pictures of these shows, as far as they can be had in time: one call for each show that is
 /// not known yet, all at once.
 pub(super) async fn of_shows(
-    server: &PlexServer,
-    revision: u64,
+    moment: &Moment,
     rating_keys: BTreeSet<String>,
 ) -> HashMap<String, Artwork> {
+    let revision = moment.revision();
     let now = Instant::now();
     let (mut found, unknown, forgotten) = look_up(revision, rating_keys, now);
     let calls = unknown.into_iter().map(|key| async move {
-        let fetched = timeout_at(now + PATIENCE, fetch(server, &key)).await;
-        let fetched = fetched.unwrap_or(Err(PlexError::Timeout));
+        let server = moment.server();
+        let fetch = async { Ok(Fetched::Whole(fetch(&server, &key).await?)) };
+        let words = [key.as_str()];
+        let fetch = moment.shared_part("show_art", &words, KEPT, fetch);
+        let fetched = timeout_at(now + PATIENCE, fetch).await;
+        let fetched = fetched.unwrap_or_else(|_elapsed| Err(PlexError::Timeout.into()));
         let (artwork, kept) = match fetched {
-            Ok(artwork) => (artwork, KEPT),
+            Ok(artwork) => (artwork.into_value(), KEPT),
             Err(error) => {
                 tracing::warn!("Failed to fetch show metadata: {error}");
                 (Artwork::default(), LEFT_ALONE)

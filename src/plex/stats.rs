@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use super::counts::{self, Totals};
 use super::moment::{Moment, from_plex};
 use super::peak;
+use super::sharing::{Need, Sharing};
 use super::{NOT_CONFIGURED, libraries};
 use crate::app::AppState;
 use crate::cache::answer::describe;
@@ -25,8 +26,9 @@ use crate::settings::{CacheSettings, PlexTarget, Settings};
 /// The name where none is known (contract 01, sections 3 and 4).
 const UNNAMED: &str = "Plex Server";
 
-/// The totals of `/stats`; the rest of that answer is known without Plex.
-pub(super) static STATS: Mutex<CacheEntry<Totals>> = Mutex::new(CacheEntry::new(
+/// The answer of `/stats`, as 3.3.0 shares it. Only its totals are taken from here: this instance
+/// knows the rest without Plex.
+pub(super) static STATS: Mutex<CacheEntry<PlexStats>> = Mutex::new(CacheEntry::new(
     "plex_stats",
     Policy {
         ttl: Duration::from_secs(60),
@@ -45,9 +47,21 @@ pub(super) static STATS_LIVE: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEntry:
     },
 ));
 
+/// The name that other instances know [`STATS`] by.
+pub(super) static STATS_SHARING: Sharing = Sharing {
+    name: "plex:stats",
+    policy,
+};
+
+/// The name that other instances know [`STATS_LIVE`] by.
+pub(super) static LIVE_SHARING: Sharing = Sharing {
+    name: "plex:stats_live",
+    policy: live_policy,
+};
+
 /// The answer of `/stats`: exactly these fields. Its age is told by headers.
-#[derive(Serialize, ToSchema)]
-struct PlexStats {
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct PlexStats {
     /// The most streams at a time since the last reset.
     peak_concurrent: i64,
     /// When that was: UTC without a zone.
@@ -58,6 +72,17 @@ struct PlexStats {
     total_users: u64,
     total_movies: u64,
     total_tv_shows: u64,
+}
+
+impl PlexStats {
+    fn totals(&self) -> Totals {
+        Totals {
+            users: self.total_users,
+            movies: self.total_movies,
+            tv_shows: self.total_tv_shows,
+            ..Totals::default()
+        }
+    }
 }
 
 /// What of the answer of `/stats/live` is fetched.
@@ -107,9 +132,14 @@ async fn get_stats(app: AppState) -> Response {
     if settings.plex.is_none() {
         return Json(stats(&settings, Totals::default())).into_response();
     }
-    match cache::read(&STATS, || from_plex(&app, fetch)).await {
+    match cache::read(&STATS, || {
+        from_plex(&app, &STATS_SHARING, Need::Fresh, fetch)
+    })
+    .await
+    {
         Ok(cached) => {
-            let mut response = Json(stats(&settings, cached.stored.value)).into_response();
+            let totals = cached.stored.value.totals();
+            let mut response = Json(stats(&settings, totals)).into_response();
             describe(response.headers_mut(), &cached);
             response
         }
@@ -143,7 +173,11 @@ async fn get_live_stats(app: AppState, headers: HeaderMap) -> Response {
     if app.settings.current().plex.is_none() {
         return nothing(NOT_CONFIGURED);
     }
-    match cache::read(&STATS_LIVE, || from_plex(&app, fetch_live)).await {
+    match cache::read(&STATS_LIVE, || {
+        from_plex(&app, &LIVE_SHARING, Need::Fresh, fetch_live)
+    })
+    .await
+    {
         Ok(cached) => Answer::respond(&cached, &Accepts::of(&headers)),
         Err(error) => nothing(&error.message),
     }
@@ -165,13 +199,13 @@ fn live(totals: Totals, server_name: String) -> LiveStats {
     }
 }
 
-async fn fetch(now: Moment) -> Result<Fetched<Totals>, FetchError> {
+async fn fetch(now: Moment) -> Result<Fetched<PlexStats>, FetchError> {
     let oldest = now.settings.cache.stats_ttl;
     let totals = counts::totals(&now, counts::TITLES, oldest).await;
     let totals = totals.inspect_err(|error| {
         tracing::error!("Error retrieving Plex statistics: {error}");
     })?;
-    Ok(Fetched::Whole(totals))
+    Ok(Fetched::Whole(stats(&now.settings, totals)))
 }
 
 async fn fetch_live(now: Moment) -> Result<Fetched<Answer>, FetchError> {
@@ -187,13 +221,16 @@ async fn fetch_live(now: Moment) -> Result<Fetched<Answer>, FetchError> {
 }
 
 /// Counts anew for `/stats`.
-pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&STATS, || from_plex(&app, fetch)).await
+pub(super) async fn refresh(app: AppState, need: Need) -> Result<(), SharedError> {
+    cache::refresh(&STATS, || from_plex(&app, &STATS_SHARING, need, fetch)).await
 }
 
 /// Counts anew for `/stats/live`.
-pub(super) async fn refresh_live(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&STATS_LIVE, || from_plex(&app, fetch_live)).await
+pub(super) async fn refresh_live(app: AppState, need: Need) -> Result<(), SharedError> {
+    cache::refresh(&STATS_LIVE, || {
+        from_plex(&app, &LIVE_SHARING, need, fetch_live)
+    })
+    .await
 }
 
 /// The times that govern the cache of `/stats`.

@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 use super::cloud;
 use super::libraries;
 use super::moment::{Moment, from_plex};
+use super::sharing::{Need, Sharing};
 use crate::app::AppState;
 use crate::cache::answer::describe;
 use crate::cache::{self, CacheEntry, FetchError, Fetched, Policy};
@@ -33,6 +34,12 @@ pub(super) static USERS_COUNT: Mutex<CacheEntry<u64>> = Mutex::new(CacheEntry::n
     },
 ));
 
+/// The name that other instances know it by.
+pub(super) static SHARING: Sharing = Sharing {
+    name: "plex:users_count",
+    policy,
+};
+
 /// The answer.
 #[derive(Serialize, ToSchema)]
 struct UsersCount {
@@ -47,7 +54,11 @@ async fn count_users(app: AppState) -> Response {
     if app.settings.current().plex.is_none() {
         return of(0);
     }
-    match cache::read(&USERS_COUNT, || from_plex(&app, fetch)).await {
+    match cache::read(&USERS_COUNT, || {
+        from_plex(&app, &SHARING, Need::Fresh, fetch)
+    })
+    .await
+    {
         Ok(cached) => {
             let mut response = of(cached.stored.value);
             describe(response.headers_mut(), &cached);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::caches::{CACHES, Registered};
+use super::sharing::Need;
 use crate::app::AppState;
 use crate::tasks::Tasks;
 
@@ -24,7 +25,7 @@ pub fn start_warmer(app: &AppState, tasks: &Tasks) {
     let wanted = &settings.warm;
     for one in CACHES.iter().filter(|one| wanted.caches.contains(&one.key)) {
         let (app, idle) = (app.clone(), wanted.idle);
-        let ttl = (one.policy)(&settings.cache).ttl;
+        let ttl = (one.sharing.policy)(&settings.cache).ttl;
         if ttl < SHORTEST_TTL {
             continue;
         }
@@ -52,7 +53,7 @@ async fn look(one: &Registered, app: &AppState, idle: Option<Duration>, period: 
             continue;
         }
         let key = one.key;
-        match (one.refresh)(app.clone()).await {
+        match (one.refresh)(app.clone(), Need::Warm).await {
             Ok(()) => tracing::debug!("Cache warmer refreshed {key} cache at 80% TTL"),
             Err(error) => tracing::debug!("Cache warmer could not refresh {key}: {error}"),
         }

@@ -16,10 +16,14 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::history_sync;
 use super::links;
+use super::moment::Moment;
+use super::sharing::{Need, Sharing};
 use crate::app::AppState;
 use crate::cache::{
-    self, Accepts, Answer, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
+    self, Accepts, Answer, CacheAdmin as _, CacheEntry, FetchError, Fetched, Origin, Policy,
+    SharedError,
 };
 use crate::compat::datetime;
 use crate::settings::CacheSettings;
@@ -34,6 +38,15 @@ pub(super) static WATCH_HISTORY: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEnt
         max_wait: Duration::from_secs(2),
     },
 ));
+
+/// Readers wait so long for a database that has to catch up with another instance's.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The name that other instances know it by.
+pub(super) static SHARING: Sharing = Sharing {
+    name: "plex:watch_history",
+    policy,
+};
 
 /// The newest 500 (contract 01, section 15). The index on `viewed_at` gives them in this order.
 const NEWEST: &str = "SELECT * FROM watch_history ORDER BY viewed_at DESC, id DESC LIMIT 500";
@@ -77,16 +90,28 @@ struct Play {
 #[utoipa::path(get, path = "/api/plex/watch-history", tag = "plex",
     responses((status = 200, body = Vec<Play>)))]
 async fn get_watch_history(app: AppState, headers: HeaderMap) -> Response {
-    match cache::read(&WATCH_HISTORY, || source(&app)).await {
+    match cache::read(&WATCH_HISTORY, || source(&app, Need::Fresh)).await {
         Ok(cached) => Answer::respond(&cached, &Accepts::of(&headers)),
         // The frontend's page is blank for anything but an array (contract 08, item 124).
         Err(_logged) => Json([(); 0]).into_response(),
     }
 }
 
+/// The database has changed: readers see it at once, those of other instances as well.
+pub(super) async fn renew(app: &AppState) {
+    WATCH_HISTORY.expire();
+    let (true, Some(now)) = (app.shared.is_wanted(), Moment::now(app)) else {
+        return;
+    };
+    match fetch(app).await {
+        Ok(answer) => now.replace(&SHARING, &answer).await,
+        Err(_logged) => app.shared.replaced(SHARING.name).await,
+    }
+}
+
 /// Reads the plays anew, for the warmer and for operators.
-pub(super) async fn refresh(app: AppState) -> Result<(), SharedError> {
-    cache::refresh(&WATCH_HISTORY, || source(&app)).await
+pub(super) async fn refresh(app: AppState, need: Need) -> Result<(), SharedError> {
+    cache::refresh(&WATCH_HISTORY, || source(&app, need)).await
 }
 
 /// The times that govern the cache.
@@ -100,23 +125,43 @@ pub(super) fn policy(settings: &CacheSettings) -> Policy {
 
 fn source(
     app: &AppState,
+    need: Need,
 ) -> (
     Origin,
     impl Future<Output = Result<Fetched<Answer>, FetchError>> + Send + use<>,
 ) {
     let app = app.clone();
     (Origin::LOCAL, async move {
-        fetch(app.store.reader()).await.map_err(|error| {
-            tracing::error!("Error fetching watch history from database: {error}");
-            FetchError::new("The database can't be read")
-        })
+        match Moment::now(&app) {
+            Some(now) => now.shared(&SHARING, need, for_all(&app)).await,
+            None => fetch(&app).await.map(Fetched::Whole),
+        }
     })
 }
 
-async fn fetch(database: &SqlitePool) -> anyhow::Result<Fetched<Answer>> {
+/// What all instances will show: from a database that is not behind another instance's.
+async fn for_all(app: &AppState) -> Result<Fetched<Answer>, FetchError> {
+    let caught_up = history_sync::catch_up(PATIENCE).await;
+    let answer = fetch(app).await?;
+    Ok(if caught_up {
+        Fetched::Whole(answer)
+    } else {
+        Fetched::Partial(answer, FetchError::new("The history is still being read"))
+    })
+}
+
+async fn fetch(app: &AppState) -> Result<Answer, FetchError> {
+    let answer = newest(app.store.reader()).await.map_err(|error| {
+        tracing::error!("Error fetching watch history from database: {error}");
+        FetchError::new("The database can't be read")
+    })?;
+    Ok(answer)
+}
+
+async fn newest(database: &SqlitePool) -> anyhow::Result<Answer> {
     let rows = sqlx::query(NEWEST).fetch_all(database).await?;
     let plays: Vec<Play> = rows.iter().map(Play::from_row).collect();
-    Ok(Fetched::Whole(Answer::array(&plays)?))
+    Ok(Answer::array(&plays)?)
 }
 
 impl Play {

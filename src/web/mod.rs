@@ -134,6 +134,7 @@ mod tests {
 
     use super::*;
     use crate::app::App;
+    use crate::cache::shared::Shared;
     use crate::settings::{Environment, Overrides, SettingsStore};
     use crate::store::Store;
 
@@ -152,10 +153,12 @@ mod tests {
         let settings = SettingsStore::open(Environment::default(), overrides).unwrap();
         let plex = plex::PlexClient::new(settings.current().plex_client).unwrap();
         let store = Store::open(directory.path()).await.unwrap();
+        let shared = Shared::new(settings.current().redis.clone());
         let app = AppState::new(App {
             settings,
             plex,
             store,
+            shared,
         });
         let panics = Router::new().route("/api/panic", get(panics));
         let request = Request::builder()

@@ -70,15 +70,6 @@ impl<T> CacheEntry<T> {
         self.last_read
     }
 
-    pub(super) fn fetched(&self, stored: Arc<Stored<T>>) -> Cached<T> {
-        Cached {
-            stored,
-            age: Duration::ZERO,
-            fresh_for: self.policy.ttl,
-            freshness: Freshness::Fetched { shared: false },
-        }
-    }
-
     /// The whole value below its TTL, or a part below its TTL that no young whole one outranks.
     pub(super) fn fresh(&self, now: Instant) -> Option<Cached<T>> {
         let whole = self

@@ -6,8 +6,36 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{CacheEntry, Outcome, Ticket, Trouble};
-use crate::cache::cached::{Cached, Stored};
-use crate::cache::{Fetched, Origin, SharedError, backoff};
+use crate::cache::cached::{Cached, Freshness, Stored};
+use crate::cache::{FetchError, Fetched, Origin, SharedError, backoff};
+
+/// What a fetch brought.
+struct Got<T> {
+    stored: Arc<Stored<T>>,
+    /// From another instance.
+    taken: bool,
+}
+
+impl<T> Got<T> {
+    /// What came in `now`, and why it is only a part, if it is.
+    fn at(now: Instant) -> impl FnOnce(Fetched<T>) -> (Self, Option<FetchError>) {
+        move |fetched| {
+            let (value, age, missing, taken) = match fetched {
+                Fetched::Whole(value) => (value, Duration::ZERO, None, false),
+                Fetched::Partial(value, error) => (value, Duration::ZERO, Some(error), false),
+                Fetched::Taken {
+                    value,
+                    age,
+                    missing,
+                } => (value, age, missing, true),
+            };
+            // A machine that has run for less than the age of the value can't tell it.
+            let fetched_at = now.checked_sub(age).unwrap_or(now);
+            let stored = Arc::new(Stored { value, fetched_at });
+            (Self { stored, taken }, missing)
+        }
+    }
+}
 
 impl<T> CacheEntry<T> {
     /// A fetch has ended after `took`. Stores what may be stored and says what its readers get.
@@ -33,39 +61,37 @@ impl<T> CacheEntry<T> {
         if ticket.generation != self.generation {
             return self.settle_cleared(result, now);
         }
-        self.counters.fetches = self.counters.fetches.saturating_add(1);
-        self.counters.fetching += took;
-        self.counters.fetch_errors += u64::from(result.is_err());
+        self.count(&result, took);
         // With a TTL of zero nothing is cached, not even for bad times.
         let keep =
             |stored: &Arc<Stored<T>>| (!self.policy.ttl.is_zero()).then(|| Arc::clone(stored));
-        match result {
-            Ok(Fetched::Whole(value)) => {
-                let stored = Arc::new(Stored {
-                    value,
-                    fetched_at: now,
-                });
-                self.whole = keep(&stored);
-                self.expired = false;
-                self.partial = None;
-                self.trouble = None;
-                Outcome::Value(self.fetched(stored))
-            }
-            Ok(Fetched::Partial(value, error)) => {
-                let stored = Arc::new(Stored {
-                    value,
-                    fetched_at: now,
-                });
-                self.partial = keep(&stored);
-                self.remember(Arc::new(error), now, jitter);
-                let whole = self.young_whole(now);
-                Outcome::Value(whole.unwrap_or_else(|| self.fetched(stored)))
-            }
+        let (got, missing) = match result.map(Got::at(now)) {
+            Ok(got) => got,
             Err(error) => {
                 self.partial = None;
                 self.remember(Arc::clone(&error), now, jitter);
-                Outcome::Failed(error)
+                return Outcome::Failed(error);
             }
+        };
+        if let Some(error) = missing {
+            self.partial = keep(&got.stored);
+            self.remember(Arc::new(error), now, jitter);
+            let whole = self.young_whole(now);
+            return Outcome::Value(whole.unwrap_or_else(|| self.delivered(got, now)));
+        }
+        self.whole = keep(&got.stored);
+        self.expired = false;
+        self.partial = None;
+        self.trouble = None;
+        Outcome::Value(self.delivered(got, now))
+    }
+
+    /// What another instance has fetched took this one no fetch.
+    fn count(&mut self, result: &Result<Fetched<T>, SharedError>, took: Duration) {
+        if !matches!(result, Ok(Fetched::Taken { .. })) {
+            self.counters.fetches = self.counters.fetches.saturating_add(1);
+            self.counters.fetching += took;
+            self.counters.fetch_errors += u64::from(result.is_err());
         }
     }
 
@@ -75,14 +101,24 @@ impl<T> CacheEntry<T> {
         result: Result<Fetched<T>, SharedError>,
         now: Instant,
     ) -> Outcome<T> {
-        match result {
-            Ok(Fetched::Whole(value) | Fetched::Partial(value, _)) => {
-                Outcome::Value(self.fetched(Arc::new(Stored {
-                    value,
-                    fetched_at: now,
-                })))
-            }
+        match result.map(Got::at(now)) {
+            Ok((got, _missing)) => Outcome::Value(self.delivered(got, now)),
             Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    /// As its readers get it: what another instance had is as good as from memory.
+    fn delivered(&self, got: Got<T>, now: Instant) -> Cached<T> {
+        let age = got.stored.age(now);
+        Cached {
+            stored: got.stored,
+            age,
+            fresh_for: self.policy.ttl.saturating_sub(age),
+            freshness: if got.taken {
+                Freshness::Fresh
+            } else {
+                Freshness::Fetched { shared: false }
+            },
         }
     }
 
@@ -126,6 +162,13 @@ impl<T> CacheEntry<T> {
         self.trouble
             .as_ref()
             .map(|trouble| Err(Arc::clone(&trouble.error)))
+    }
+
+    /// A reader was given a fresh value that another instance had: its miss was none.
+    pub(in crate::cache) const fn count_taken(&mut self) {
+        // The counters may have been cleared meanwhile.
+        self.counters.misses = self.counters.misses.saturating_sub(1);
+        self.counters.hits += 1;
     }
 
     /// A reader was given an old value by the fetch it had waited for.

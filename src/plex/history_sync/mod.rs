@@ -22,24 +22,37 @@ mod zone;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub(super) use request::router;
 
 use super::error::PlexError;
+use super::moment::Moment;
+use super::sharing::Need;
 use crate::app::AppState;
+use crate::cache::{FetchError, Fetched};
 use crate::store::StoreError;
 use crate::tasks::Tasks;
 
 /// The first run comes so long after the start, unless runs follow each other faster than that.
 const FIRST_RUN: Duration = Duration::from_secs(10);
+/// A run that is told to stop ends within this time.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Requests that the loop has not taken note of; it does so at once, also during a run.
 const MOST_REQUESTS: usize = 64;
+
+/// The name that other instances know the last run by.
+const NAME: &str = "plex:history_sync";
+
+/// Another instance's database holds plays that ours may lack.
+static BEHIND: AtomicBool = AtomicBool::new(false);
 
 /// The way to the loop; there is one per process.
 static LOOP: OnceLock<Loop> = OnceLock::new();
@@ -51,7 +64,7 @@ struct Loop {
 }
 
 /// How far a run has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counts {
     /// Plays that were not stored before.
     new: u64,
@@ -126,8 +139,14 @@ async fn run_all(
             }
             () = sleep_until(next) => {}
         }
+        // Who asks wants to know how things are now; else one instance of several is enough.
+        let need = if waiting.is_empty() {
+            Need::Within(interval.mul_f64(0.9))
+        } else {
+            Need::New
+        };
         let outcome = {
-            let mut run = pin!(run_once(&app, &progress, &stop));
+            let mut run = pin!(run_once(&app, need, interval, &progress, &stop));
             loop {
                 tokio::select! {
                     outcome = &mut run => break outcome,
@@ -148,13 +167,85 @@ async fn run_all(
     }
 }
 
-/// One run, whatever happens in it.
+/// One run, of this instance or of another one.
 async fn run_once(
     app: &AppState,
+    need: Need,
+    interval: Duration,
     progress: &watch::Sender<Counts>,
     stop: &CancellationToken,
 ) -> Outcome {
     progress.send_replace(Counts::default());
+    let Some(now) = Moment::now(app) else {
+        return run_here(app, progress, stop).await;
+    };
+    let run = async {
+        let Outcome { counts, failure } = run_here(app, progress, stop).await;
+        match failure {
+            None => Ok(Fetched::Whole(counts)),
+            Some(failure) => Err(FetchError::new(failure)),
+        }
+    };
+    let run = now.shared_as(NAME, interval, need, interval, run);
+    // A run of our own ends by itself then; one that waits for another instance's does not.
+    let stopped = async {
+        stop.cancelled().await;
+        sleep(LAST_WORDS).await;
+    };
+    tokio::select! {
+        biased;
+        ended = run => match ended {
+            Ok(Fetched::Taken { value, .. }) => {
+                tracing::debug!("Watch history sync: another instance has done it");
+                fall_behind();
+                Outcome::of(value, None)
+            }
+            Ok(ran) => {
+                BEHIND.store(false, Ordering::Relaxed);
+                Outcome::of(ran.into_value(), None)
+            }
+            Err(error) => Outcome::of(*progress.borrow(), Some(error.message)),
+        },
+        () = stopped => Outcome::of(*progress.borrow(), Some(SyncError::Stopped.to_string())),
+    }
+}
+
+/// Another instance has read more of the history than this one's database may hold.
+pub(super) fn fall_behind() {
+    BEHIND.store(true, Ordering::Relaxed);
+}
+
+/// Reads what this database lacks, if it is behind another instance's. False if that takes longer
+/// than `patience`; then it goes on.
+pub(super) async fn catch_up(patience: Duration) -> bool {
+    if !BEHIND.load(Ordering::Relaxed) {
+        return true;
+    }
+    let Some(runs) = LOOP.get() else {
+        return false;
+    };
+    let (report, done) = oneshot::channel();
+    let caught_up = async {
+        runs.requests.send(report).await.ok()?;
+        done.await.ok().filter(|outcome| outcome.failure.is_none())
+    };
+    let caught_up = timeout(patience, caught_up).await;
+    // The run may have been another instance's.
+    matches!(caught_up, Ok(Some(_))) && !BEHIND.load(Ordering::Relaxed)
+}
+
+impl Outcome {
+    const fn of(counts: Counts, failure: Option<String>) -> Self {
+        Self { counts, failure }
+    }
+}
+
+/// One run of this instance, whatever happens in it.
+async fn run_here(
+    app: &AppState,
+    progress: &watch::Sender<Counts>,
+    stop: &CancellationToken,
+) -> Outcome {
     let run = AssertUnwindSafe(run::run(app, progress, stop)).catch_unwind();
     let failure = match run.await {
         Ok(Ok(())) => None,
@@ -176,6 +267,5 @@ async fn run_once(
             Some("Internal error".to_owned())
         }
     };
-    let counts = *progress.borrow();
-    Outcome { counts, failure }
+    Outcome::of(*progress.borrow(), failure)
 }

@@ -21,10 +21,9 @@ use super::store::{Cursor, Records};
 use super::walk::{PAGE, Page, Verdict, Walk};
 use super::{Counts, SyncError, zone};
 use crate::app::AppState;
-use crate::cache::CacheAdmin as _;
 use crate::plex::error::PlexError;
 use crate::plex::server::PlexServer;
-use crate::plex::watch_history::WATCH_HISTORY;
+use crate::plex::watch_history;
 
 /// A play may come into Plex's history so many seconds after it happened.
 const LATE: i64 = 86_400;
@@ -69,7 +68,7 @@ pub(super) async fn run(
     let ended = run
         .everything(settings.process_timezone, settings.timezone)
         .await;
-    run.show();
+    run.show().await;
     let counts = *progress.borrow();
     if ended.is_ok() {
         let Counts { new, scanned, .. } = counts;
@@ -196,7 +195,7 @@ impl Run<'_> {
             self.progress.send_modify(|counts| counts.new += new);
             self.has_news |= new > 0;
             if self.shown.elapsed() >= SHOW_AGAIN {
-                self.show();
+                self.show().await;
             }
             if rest.is_empty() {
                 return Ok(());
@@ -207,10 +206,10 @@ impl Run<'_> {
     }
 
     /// Readers of the watch history read the database again.
-    fn show(&mut self) {
+    async fn show(&mut self) {
         self.shown = Instant::now();
         if std::mem::take(&mut self.has_news) {
-            WATCH_HISTORY.expire();
+            watch_history::renew(self.app).await;
         }
     }
 

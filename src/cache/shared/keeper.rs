@@ -1,0 +1,236 @@
+//! The task that keeps the connection: connects, listens, probes, and tries again.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::StreamExt as _;
+use redis::aio::{PubSubSink, PubSubStream};
+use redis::{Msg, Value, cmd};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use super::Shared;
+use super::generation::{self, ENDED, Generation, Heard, INVALIDATED};
+use super::link;
+use super::record::Keys;
+use super::state::Link;
+use super::trouble::Trouble;
+use crate::tasks::Tasks;
+
+/// An attempt to connect is given up after this time.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(2);
+/// Time between two attempts, doubled from the first to the last of these: after a recovery
+/// nobody does without Redis for long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A connection that lasted for less is no recovery yet: attempts stay rare.
+const LASTING: Duration = Duration::from_secs(10);
+/// Time between two looks at a connection that works.
+const PROBE: Duration = Duration::from_secs(1);
+/// A probe without an answer for so long: the connection is of no use.
+const LONGEST_PROBE: Duration = Duration::from_secs(1);
+
+/// A message may come so much later than the answer to a probe that saw its effect.
+const LATE: Duration = Duration::from_millis(50);
+
+/// What a connection works with until it breaks.
+struct Session {
+    link: Link,
+    ping: PubSubSink,
+    messages: PubSubStream,
+}
+
+impl Shared {
+    /// Connects and stays connected, and calls `heard` for what other instances do. `names` are
+    /// the values that operators count. Does nothing if Redis is not wanted.
+    pub fn keep(
+        &self,
+        tasks: &Tasks,
+        names: Vec<&'static str>,
+        heard: impl Fn(Heard) + Send + Sync + 'static,
+    ) {
+        if self.0.settings.enabled {
+            let shared = self.clone();
+            tasks.run("Redis", |stop| async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = shared.stay_connected(&names, &heard) => {}
+                }
+            });
+        }
+    }
+
+    async fn stay_connected(&self, names: &[&'static str], heard: &(impl Fn(Heard) + Sync)) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let attempt = timeout(LONGEST_ATTEMPT, self.connect(heard)).await;
+            match attempt.map_err(Trouble::from).flatten() {
+                Ok(session) => {
+                    let began = Instant::now();
+                    let trouble = self.listen(session, names, heard).await;
+                    self.report_down(trouble);
+                    if began.elapsed() >= LASTING {
+                        pause = FIRST_PAUSE;
+                    }
+                }
+                Err(trouble) => self.report_down(trouble),
+            }
+            sleep(pause.mul_f64(0.75 + rand::random::<f64>() / 2.0)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Connects; from then on nothing goes unheard. What may have been missed until then is
+    /// reported as expired.
+    async fn connect(&self, heard: &(impl Fn(Heard) + Sync)) -> Result<Session, Trouble> {
+        let settings = &self.0.settings;
+        let (commands, mut messages) = link::connect(&settings.place).await?;
+        messages.subscribe(&[ENDED, INVALIDATED]).await?;
+        // As patient as requests will be: a Redis that is too slow for them is not put to use.
+        let mut now = generation::look(&commands, settings.timeout).await?;
+        let (owed, before) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.owed), state.generation.clone())
+        };
+        if before.is_some_and(|before| before != now) {
+            heard(Heard::Expired);
+        }
+        if owed {
+            // What was invalidated here while nobody could be told.
+            let told = self.tell_all(&commands, &Heard::Expired).await;
+            now = told.inspect_err(|_| self.state().owed = true)?;
+        }
+        let (link, down_since) = {
+            let mut state = self.state();
+            state.generation = Some(now);
+            state.connected(commands)
+        };
+        match down_since {
+            None => tracing::info!("Redis cache initialized: {}", settings.place),
+            Some(since) => {
+                let seconds = (Utc::now() - since).num_seconds();
+                tracing::info!("Redis is back after {seconds} s: {}", settings.place);
+            }
+        }
+        let (ping, messages) = messages.split();
+        Ok(Session {
+            link,
+            ping,
+            messages,
+        })
+    }
+
+    /// Listens until the connection is of no use any more; returns why.
+    async fn listen(
+        &self,
+        mut session: Session,
+        names: &[&'static str],
+        heard: &(impl Fn(Heard) + Sync),
+    ) -> Trouble {
+        let mut probes = interval(PROBE);
+        probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                message = session.messages.next() => match message {
+                    Some(message) => self.take(&message, heard),
+                    None => return Trouble::Lost,
+                },
+                // A request has found out first.
+                () = self.0.failed.notified() => {}
+                _ = probes.tick() => {
+                    let probe = self.probe(&mut session, names, heard).await;
+                    if let Err(trouble) = probe {
+                        return trouble;
+                    }
+                }
+            }
+            let current = self
+                .link()
+                .is_some_and(|link| link.number == session.link.number);
+            if !current {
+                return self.state().last_error().unwrap_or(Trouble::Lost);
+            }
+        }
+    }
+
+    /// Whether both connections work, and whether all that has happened was heard.
+    async fn probe(
+        &self,
+        session: &mut Session,
+        names: &[&'static str],
+        heard: &(impl Fn(Heard) + Sync),
+    ) -> Result<(), Trouble> {
+        let commands = &session.link.commands;
+        let before = self.state().generation.clone();
+        let now = generation::look(commands, LONGEST_PROBE).await?;
+        if before.as_ref() != Some(&now) {
+            // Word of it may still be on its way.
+            let late = async {
+                while let Some(message) = session.messages.next().await {
+                    self.take(&message, heard);
+                }
+            };
+            let _elapsed = timeout(LATE, late).await;
+            self.compare(before, now, heard);
+        }
+        let mut count = cmd("EXISTS");
+        for name in names {
+            count.arg(Keys::of(name, commands.is_cluster()).value);
+        }
+        let keys = commands.ask(&count, LONGEST_PROBE).await?;
+        self.state().count_keys(keys);
+        timeout(LONGEST_PROBE, session.ping.ping::<Value>()).await??;
+        Ok(())
+    }
+
+    /// Reports everything as expired if nobody has told what made `now` of `before`.
+    fn compare(
+        &self,
+        before: Option<Generation>,
+        now: Generation,
+        heard: &(impl Fn(Heard) + Sync),
+    ) {
+        let unheard = {
+            let mut state = self.state();
+            let unheard = state.generation == before;
+            if unheard {
+                state.generation = Some(now);
+            }
+            unheard
+        };
+        if unheard {
+            tracing::debug!("Redis: something was invalidated unheard");
+            heard(Heard::Expired);
+        }
+    }
+
+    /// What another instance has done.
+    fn take(&self, message: &Msg, heard: &(impl Fn(Heard) + Sync)) {
+        let Ok(text) = message.get_payload::<String>() else {
+            return;
+        };
+        if message.get_channel_name() == ENDED {
+            // Nobody may be waiting.
+            let _ = self.0.news.send(text);
+            return;
+        }
+        // Whatever else is said on this channel is not for us.
+        let Some((now, message)) = generation::read_message(&text) else {
+            return;
+        };
+        if message.from == self.0.instance {
+            return;
+        }
+        let missed = self.state().follow(now);
+        if missed {
+            heard(Heard::Expired);
+        }
+        heard(message.heard);
+    }
+
+    fn report_down(&self, trouble: Trouble) {
+        if self.state().down(trouble) {
+            tracing::warn!("Failed to connect to Redis: {trouble}. Using in-memory cache.");
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! One instance of all fetches: a lease on a name, taken, kept and given back by scripts, each of
+//! which Redis runs as one step.
+
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::record::{Failure, Keys, Lease, Realm, Record, whole_ms};
+use super::state::Link;
+use super::trouble::Trouble;
+use super::{Shared, generation};
+
+/// A holder that is gone is waited for so long at most.
+pub(super) const LEASE: Duration = Duration::from_secs(3);
+/// What nobody can have written as a lease is no lease: one without an end, or with a distant one.
+const LONGEST_LEASE: Duration = Duration::from_secs(60);
+/// Other instances spare the upstream for so long after a failure.
+const FAILURE: Duration = Duration::from_secs(5);
+
+/// Looks at a value and takes the lease if there is none that will do.
+/// KEYS value, record, lease. ARGV the lease, its time, the greatest age (negative: take no value),
+/// the longest time that a lease can have, the instance whose failures do not count (empty: all
+/// failures do not). Times in milliseconds.
+const CLAIM: &str = r#"
+local value, record = redis.pcall('GET', KEYS[1]), redis.pcall('GET', KEYS[2])
+local oldest = tonumber(ARGV[3])
+if oldest >= 0 and type(value) == 'string' and type(record) == 'string' then
+    local left = redis.call('PTTL', KEYS[1])
+    local ttl = tonumber(string.match(record, '"ttl_ms":(%d+)'))
+    if ttl and left > 0 and ttl - left <= oldest then
+        return {'value', value, record, left}
+    end
+end
+local rest = redis.call('PTTL', KEYS[3])
+if rest >= 0 and rest <= tonumber(ARGV[4]) then
+    local lease = redis.pcall('GET', KEYS[3])
+    local failed = type(lease) == 'string' and string.find(lease, '"failed":', 1, true)
+    local mine = failed and string.find(lease, ARGV[5], 1, true)
+    if type(lease) == 'string' and not mine then
+        return {'busy', lease}
+    end
+end
+redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
+return {'claimed'}
+"#;
+
+/// KEYS lease. ARGV the lease, its time.
+const EXTEND: &str = r"
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+    return 0
+end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+";
+
+/// Writes a value, unless the lease was lost, and gives the lease back.
+/// KEYS value, record, lease. ARGV the lease (empty: whoever holds it), value, record, their time,
+/// channel, name.
+const PUBLISH: &str = r"
+if ARGV[1] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[1] then
+    return 0
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+redis.call('DEL', KEYS[3])
+redis.call('PUBLISH', ARGV[5], ARGV[6])
+return 1
+";
+
+/// Gives the lease back, or leaves word of a failure in its place.
+/// KEYS lease. ARGV the lease, what to put in its place (empty: nothing), for how long, channel,
+/// name.
+const RELEASE: &str = r"
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+    return 0
+end
+if ARGV[2] == '' then
+    redis.call('DEL', KEYS[1])
+else
+    redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+end
+redis.call('PUBLISH', ARGV[4], ARGV[5])
+return 1
+";
+
+/// What was found under a name.
+pub(super) enum Claim {
+    /// A value of our realm, so old.
+    Value(Box<RawValue>, Option<Failure>, Duration),
+    /// Nothing that will do; this instance fetches.
+    Ours(Held),
+    /// Another instance fetches.
+    Busy,
+    /// It has just failed.
+    Failed(Failure),
+    /// An instance of another realm uses the same name.
+    Foreign,
+}
+
+/// A lease that this instance holds. Dropped, it is given back.
+pub(super) struct Held {
+    shared: Shared,
+    link: Link,
+    name: String,
+    keys: Keys,
+    realm: Realm,
+    lease: Lease,
+    /// In force when it was taken: what is fetched belongs to it.
+    generation: String,
+    settled: bool,
+}
+
+impl Shared {
+    /// One look at `name`: a value not older than `oldest` (none: whatever there is will not do),
+    /// or the lease.
+    pub(super) async fn claim(
+        &self,
+        link: &Link,
+        name: &str,
+        realm: &Realm,
+        oldest: Option<Duration>,
+        deadline: Instant,
+    ) -> Result<Claim, Trouble> {
+        // Who wants a new value whatever there is does not take a failure for an answer. Failures
+        // of this instance's own are spaced by the cache itself.
+        let pardoned = oldest.map_or("", |_| self.0.instance.as_str());
+        let keys = Keys::of(name, link.commands.is_cluster());
+        let Some(generation) = self.generation() else {
+            return Err(Trouble::Lost);
+        };
+        let lease = Lease::new(realm, &self.0.instance);
+        let json = lease.to_json();
+        let mut oldest = oldest;
+        loop {
+            let command =
+                script(
+                    CLAIM,
+                    &[&keys.value, &keys.record, &keys.lease],
+                    |command| {
+                        command
+                            .arg(&json)
+                            .arg(whole_ms(LEASE))
+                            .arg(oldest.map_or(-1, |age| {
+                                i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+                            }))
+                            .arg(whole_ms(LONGEST_LEASE))
+                            .arg(pardoned)
+                    },
+                );
+            let patience = deadline.saturating_duration_since(Instant::now());
+            let answer = link.commands.ask(&command, patience).await;
+            let answer: Vec<Value> = self.noted(link, answer)?;
+            let found = match answer.as_slice() {
+                [_] => {
+                    return Ok(Claim::Ours(Held {
+                        shared: self.clone(),
+                        link: link.clone(),
+                        name: name.to_owned(),
+                        keys,
+                        realm: realm.clone(),
+                        lease,
+                        generation,
+                        settled: false,
+                    }));
+                }
+                [_, Value::BulkString(lease)] => return Ok(self.busy(lease, realm)),
+                [
+                    _,
+                    Value::BulkString(value),
+                    Value::BulkString(record),
+                    Value::Int(left),
+                ] => {
+                    let value = value.clone();
+                    let opened = Record::open(name, record, value, realm, &generation);
+                    opened.map(|(record, value)| (record, value, *left))
+                }
+                _ => return Err(Trouble::Protocol),
+            };
+            if let Some((record, value, left)) = found {
+                let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
+                let age = Duration::from_millis(record.ttl_ms).saturating_sub(left);
+                return Ok(Claim::Value(value, record.missing, age));
+            }
+            // Somebody else's, or outdated: as good as none.
+            oldest = None;
+        }
+    }
+
+    fn busy(&self, lease: &[u8], realm: &Realm) -> Claim {
+        match Lease::read(lease, realm) {
+            None => Claim::Foreign,
+            Some(Lease {
+                failed: Some(failure),
+                ..
+            }) => Claim::Failed(failure),
+            Some(_) => Claim::Busy,
+        }
+    }
+
+    /// Lets all instances have `value`, whoever is fetching it at present: it is newer than what
+    /// they will bring.
+    pub async fn give(&self, name: &str, realm: &Realm, ttl: Duration, value: &RawValue) {
+        let (Some(link), Some(generation)) = (self.link(), self.generation()) else {
+            return;
+        };
+        let Some(record) = Record::of(name, value, realm, &generation, ttl, None) else {
+            return;
+        };
+        let keys = Keys::of(name, link.commands.is_cluster());
+        let command = publish(&keys, "", value, &record, ttl, name);
+        let given = link
+            .commands
+            .ask::<Value>(&command, self.0.settings.timeout);
+        // Without it they fetch for themselves.
+        let _ = self.noted(&link, given.await);
+    }
+}
+
+impl Held {
+    /// Keeps the lease for another while. If it was lost, nothing happens: publishing will tell.
+    pub(super) fn extend(&self) {
+        let command = script(EXTEND, &[&self.keys.lease], |command| {
+            command.arg(self.lease.to_json()).arg(whole_ms(LEASE))
+        });
+        self.send(command);
+    }
+
+    /// Lets all instances have `value`, unless the lease was lost meanwhile.
+    pub(super) fn publish(mut self, value: &RawValue, missing: Option<Failure>, ttl: Duration) {
+        let record = Record::of(
+            &self.name,
+            value,
+            &self.realm,
+            &self.generation,
+            ttl,
+            missing,
+        );
+        // Too large to be shared: the next instance fetches for itself.
+        let Some(record) = record else { return };
+        self.settled = true;
+        let lease = self.lease.to_json();
+        let command = publish(&self.keys, &lease, value, &record, ttl, &self.name);
+        self.send(command);
+    }
+
+    /// Lets other instances know that the fetch has failed.
+    pub(super) fn fail(mut self, failure: Failure) {
+        self.settled = true;
+        self.release(&self.lease.failed(failure).to_json());
+    }
+
+    fn release(&self, instead: &str) {
+        let command = script(RELEASE, &[&self.keys.lease], |command| {
+            command
+                .arg(self.lease.to_json())
+                .arg(instead)
+                .arg(whole_ms(FAILURE))
+                .arg(generation::ENDED)
+                .arg(&self.name)
+        });
+        self.send(command);
+    }
+
+    /// In the background: whoever waits for the value does not wait for this.
+    fn send(&self, command: Cmd) {
+        let (shared, link) = (self.shared.clone(), self.link.clone());
+        // Without a runtime the program is ending; the lease ends by itself.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let patience = shared.0.settings.timeout;
+                let sent = link.commands.ask::<Value>(&command, patience).await;
+                let _ = shared.noted(&link, sent);
+            });
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.release("");
+        }
+    }
+}
+
+fn publish(
+    keys: &Keys,
+    lease: &str,
+    value: &RawValue,
+    record: &Record,
+    ttl: Duration,
+    name: &str,
+) -> Cmd {
+    script(
+        PUBLISH,
+        &[&keys.value, &keys.record, &keys.lease],
+        |command| {
+            command
+                .arg(lease)
+                .arg(value.get())
+                // Strings and numbers only: it can't fail.
+                .arg(serde_json::to_string(record).unwrap_or_default())
+                .arg(whole_ms(ttl))
+                .arg(generation::ENDED)
+                .arg(name)
+        },
+    )
+}
+
+/// A script with its keys, and its arguments added by `arguments`. The text is sent every time: a
+/// server that was restarted knows none, and a second round trip costs more than some hundred bytes.
+pub(super) fn script(
+    text: &str,
+    keys: &[&str],
+    arguments: impl FnOnce(&mut Cmd) -> &mut Cmd,
+) -> Cmd {
+    let mut command = redis::cmd("EVAL");
+    command.arg(text).arg(keys.len()).arg(keys);
+    arguments(&mut command);
+    command
+}

@@ -1,0 +1,127 @@
+//! The second tier: several instances share their values through Redis.
+//!
+//! Memory is asked first and answers nearly everybody. Only a fetch comes here, on its way to the
+//! upstream: [`Shared::obtain`] looks whether another instance has the value, or is fetching it
+//! right now; if neither, this one fetches under a short lease and publishes. Nobody ever waits
+//! longer for Redis than [`RedisSettings::timeout`]: a Redis that fails is left alone until a
+//! probe finds it well, and everything goes on in memory.
+//!
+//! - [`record`]: what stands in Redis under one name, and who may read it.
+//! - [`lease`]: one instance of all fetches.
+//! - [`obtain`]: from a miss in memory to a value.
+//! - [`generation`]: how all instances learn what is no longer true.
+//! - [`keeper`]: the task that keeps the connection and listens.
+//! - [`state`]: whether Redis can be used, since when, and why not.
+//! - [`link`], [`trouble`]: the connection, and what can be wrong with it.
+
+mod generation;
+mod keeper;
+mod lease;
+mod link;
+mod obtain;
+mod record;
+mod state;
+mod trouble;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, broadcast};
+
+pub use generation::Heard;
+pub use obtain::Sought;
+pub use record::Realm;
+pub use state::{Stage, Status};
+pub use trouble::Trouble;
+
+use crate::settings::RedisSettings;
+use state::{Link, State};
+
+/// As many ended fetches may be reported at once; who misses one looks again soon anyway.
+const NEWS: usize = 64;
+
+/// The way to the other instances; clones are one.
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: RedisSettings,
+    /// Tells this process from all others.
+    instance: String,
+    state: Mutex<State>,
+    /// Wakes the keeper when a request finds Redis failing.
+    failed: Notify,
+    /// The names whose fetch has ended, here or elsewhere.
+    news: broadcast::Sender<String>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl Shared {
+    /// Not connected yet: [`Self::keep`] does that, and until then everything stays in memory.
+    pub fn new(settings: RedisSettings) -> Self {
+        let state = State::new(settings.enabled);
+        Self(Arc::new(Inner {
+            settings,
+            instance: record::random(),
+            state: Mutex::new(state),
+            failed: Notify::new(),
+            news: broadcast::Sender::new(NEWS),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }))
+    }
+
+    /// What operators see.
+    pub fn status(&self) -> Status {
+        let state = self.state();
+        Status {
+            stage: state.stage(),
+            since: state.since(),
+            last_error: state.last_error(),
+            keys: state.keys(),
+            hits: self.0.hits.load(Ordering::Relaxed),
+            misses: self.0.misses.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Sets the counters to zero.
+    pub fn forget_counts(&self) {
+        self.0.hits.store(0, Ordering::Relaxed);
+        self.0.misses.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether values are to be shared.
+    pub fn is_wanted(&self) -> bool {
+        self.0.settings.enabled
+    }
+
+    /// Whether values are shared at present.
+    pub fn is_connected(&self) -> bool {
+        self.state().link().is_some()
+    }
+
+    /// The connection, while there is one that works.
+    fn link(&self) -> Option<Link> {
+        self.state().link()
+    }
+
+    /// A request has found that `link` does not work: nobody uses it any more.
+    fn fail(&self, link: &Link, trouble: Trouble) {
+        if self.state().fail(link.number, trouble) {
+            tracing::warn!("Redis fails ({trouble}): caches are kept in memory until it is back");
+            self.0.failed.notify_one();
+        }
+    }
+
+    /// Passes an answer of Redis on; a failure ends the use of `link`.
+    fn noted<T>(&self, link: &Link, answer: Result<T, Trouble>) -> Result<T, Trouble> {
+        answer.inspect_err(|trouble| self.fail(link, *trouble))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

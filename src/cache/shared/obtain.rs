@@ -1,0 +1,151 @@
+//! From a miss in memory to a value: another instance's, or one fetched for all of them.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::time::{Instant, interval, timeout};
+
+use super::Shared;
+use super::lease::{Claim, Held, LEASE};
+use super::record::{Failure, Realm};
+use crate::cache::{FetchError, Fetched, Portable};
+
+/// While another instance fetches, Redis is looked at again so often, should its word get lost.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What is sought in Redis.
+#[derive(Clone)]
+pub struct Sought<'a> {
+    /// Its name, without the prefix.
+    pub name: &'a str,
+    /// Who may share it.
+    pub realm: Realm,
+    /// For how long it is written.
+    pub ttl: Duration,
+    /// The greatest age that will do; none: only what is fetched from now on.
+    pub oldest: Option<Duration>,
+    /// The longest that the fetch of another instance is waited for.
+    pub patience: Duration,
+}
+
+/// What became of the search.
+enum Found<T> {
+    Taken(Fetched<T>),
+    Failed(FetchError),
+    /// This instance fetches for all.
+    Ours(Held),
+    /// This instance fetches for itself.
+    Alone,
+}
+
+impl Shared {
+    /// The value from another instance; else from `fetch`, for all instances. Where Redis does not
+    /// help, from `fetch` at once.
+    ///
+    /// # Errors
+    /// The failure of the fetch, here or in the instance that has just tried.
+    pub async fn obtain<T, F>(&self, sought: Sought<'_>, fetch: F) -> Result<Fetched<T>, FetchError>
+    where
+        T: Portable,
+        F: Future<Output = Result<Fetched<T>, FetchError>>,
+    {
+        // Without caching there is nothing to share.
+        if sought.ttl.is_zero() {
+            return fetch.await;
+        }
+        match self.find(&sought).await {
+            Found::Taken(value) => Ok(value),
+            Found::Failed(error) => Err(error),
+            Found::Ours(held) => fetch_for_all(held, sought.ttl, fetch).await,
+            Found::Alone => fetch.await,
+        }
+    }
+
+    async fn find<T: Portable>(&self, sought: &Sought<'_>) -> Found<T> {
+        let began = Instant::now();
+        let mut news = self.0.news.subscribe();
+        let mut oldest = sought.oldest;
+        // A request waits for so long in all, whatever Redis is asked.
+        let mut deadline = began + self.0.settings.timeout;
+        while let Some(link) = self.link() {
+            let claim = self.claim(&link, sought.name, &sought.realm, oldest, deadline);
+            match claim.await {
+                Ok(Claim::Value(json, missing, age)) => {
+                    let Some(value) = T::from_json(&json) else {
+                        // Of another version: as good as none.
+                        oldest = None;
+                        continue;
+                    };
+                    self.0.hits.fetch_add(1, Ordering::Relaxed);
+                    let missing = missing.map(FetchError::from);
+                    return Found::Taken(Fetched::Taken {
+                        value,
+                        age,
+                        missing,
+                    });
+                }
+                Ok(Claim::Ours(held)) => {
+                    self.0.misses.fetch_add(1, Ordering::Relaxed);
+                    return Found::Ours(held);
+                }
+                Ok(Claim::Failed(failure)) => return Found::Failed(failure.into()),
+                Ok(Claim::Busy) if began.elapsed() < sought.patience => {
+                    ended(&mut news, sought.name).await;
+                    deadline = Instant::now() + self.0.settings.timeout;
+                    // What was fetched meanwhile is new enough for whoever wants a new value.
+                    oldest = Some(sought.oldest.unwrap_or_else(|| began.elapsed()));
+                }
+                Ok(Claim::Busy | Claim::Foreign) | Err(_) => return Found::Alone,
+            }
+        }
+        Found::Alone
+    }
+}
+
+/// Waits until the fetch of `name` has ended somewhere, or for a while.
+async fn ended(news: &mut broadcast::Receiver<String>, name: &str) {
+    let heard = async {
+        loop {
+            match news.recv().await {
+                Ok(ended) if ended != name => {}
+                // Too much at once: it may have been among it.
+                Ok(_) | Err(_) => return,
+            }
+        }
+    };
+    let _elapsed = timeout(LOOK, heard).await;
+}
+
+/// Fetches while keeping the lease, and lets the others have the outcome.
+async fn fetch_for_all<T: Portable>(
+    held: Held,
+    ttl: Duration,
+    fetch: impl Future<Output = Result<Fetched<T>, FetchError>>,
+) -> Result<Fetched<T>, FetchError> {
+    let mut fetch = pin!(fetch);
+    let mut due = interval(LEASE / 3);
+    due.tick().await;
+    let fetched = loop {
+        tokio::select! {
+            fetched = &mut fetch => break fetched,
+            _ = due.tick() => held.extend(),
+        }
+    };
+    match &fetched {
+        Ok(Fetched::Whole(value)) => publish(held, value, None, ttl),
+        Ok(Fetched::Partial(value, error)) => publish(held, value, Some(error.into()), ttl),
+        Err(error) => held.fail(error.into()),
+        // Nothing that was fetched.
+        Ok(Fetched::Taken { .. }) => drop(held),
+    }
+    fetched
+}
+
+fn publish<T: Portable>(held: Held, value: &T, missing: Option<Failure>, ttl: Duration) {
+    if let Some(json) = value.to_json() {
+        held.publish(&json, missing, ttl);
+    }
+}

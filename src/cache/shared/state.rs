@@ -1,0 +1,169 @@
+//! Whether Redis can be used: the breaker between requests and a Redis that fails.
+
+use chrono::{DateTime, Utc};
+
+use super::generation::Generation;
+use super::link::Commands;
+use super::trouble::Trouble;
+
+/// How things are with Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is not wanted.
+    Disabled,
+    /// The first attempt since the start has not ended yet.
+    Connecting,
+    /// It is in use.
+    Connected,
+    /// It is left alone but for probes.
+    Down,
+}
+
+impl Stage {
+    /// Its name for operators.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// What operators see of the second tier.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// How things are.
+    pub stage: Stage,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// What was wrong last, if anything ever was.
+    pub last_error: Option<Trouble>,
+    /// Our values in Redis at the last look.
+    pub keys: u64,
+    /// How often another instance had what was missing here.
+    pub hits: u64,
+    /// How often none had.
+    pub misses: u64,
+}
+
+/// A connection that works, until somebody finds that it does not.
+#[derive(Clone)]
+pub(super) struct Link {
+    /// Tells it from the connections before and after it.
+    pub(super) number: u64,
+    pub(super) commands: Commands,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Link {}", self.number)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    stage: Stage,
+    since: DateTime<Utc>,
+    last_error: Option<Trouble>,
+    link: Option<Link>,
+    links: u64,
+    /// What all instances had in common at the last look.
+    pub(super) generation: Option<Generation>,
+    /// Something was invalidated here while nobody could be told.
+    pub(super) owed: bool,
+    keys: u64,
+}
+
+impl State {
+    pub(super) fn new(enabled: bool) -> Self {
+        Self {
+            stage: if enabled {
+                Stage::Connecting
+            } else {
+                Stage::Disabled
+            },
+            since: Utc::now(),
+            last_error: None,
+            link: None,
+            links: 0,
+            generation: None,
+            owed: false,
+            keys: 0,
+        }
+    }
+
+    pub(super) const fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    pub(super) const fn since(&self) -> DateTime<Utc> {
+        self.since
+    }
+
+    pub(super) const fn last_error(&self) -> Option<Trouble> {
+        self.last_error
+    }
+
+    pub(super) const fn keys(&self) -> u64 {
+        self.keys
+    }
+
+    pub(super) const fn count_keys(&mut self, keys: u64) {
+        self.keys = keys;
+    }
+
+    pub(super) fn link(&self) -> Option<Link> {
+        self.link.clone()
+    }
+
+    /// A new connection works. Returns it, and when the trouble before it began, if there was any.
+    pub(super) fn connected(&mut self, commands: Commands) -> (Link, Option<DateTime<Utc>>) {
+        let trouble_since = (self.stage == Stage::Down).then_some(self.since);
+        self.links += 1;
+        let link = Link {
+            number: self.links,
+            commands,
+        };
+        self.link = Some(link.clone());
+        self.enter(Stage::Connected);
+        (link, trouble_since)
+    }
+
+    /// Somebody has told what led to `now`. True if something before that was not told.
+    pub(super) fn follow(&mut self, now: Generation) -> bool {
+        let known = self.generation.as_ref().map_or(0, |known| known.events);
+        let missed = now.events > known + 1;
+        if now.events > known {
+            self.generation = Some(now);
+        }
+        missed
+    }
+
+    /// The connection of this number does not work. False if that was known.
+    pub(super) fn fail(&mut self, number: u64, trouble: Trouble) -> bool {
+        let current = self.link.as_ref().is_some_and(|link| link.number == number);
+        if current {
+            self.down(trouble);
+        }
+        current
+    }
+
+    /// There is no connection. True if that is news.
+    pub(super) fn down(&mut self, trouble: Trouble) -> bool {
+        let news = self.stage != Stage::Down;
+        self.last_error = Some(trouble);
+        self.link = None;
+        self.keys = 0;
+        if news {
+            self.enter(Stage::Down);
+        }
+        news
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.since = Utc::now();
+    }
+}
