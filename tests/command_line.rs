@@ -97,6 +97,7 @@ async fn check_shows_what_is_in_force_and_whether_plex_answers() {
     let builder = Server::builder()
         .plex(&plex)
         .config(&json!({"general": {"timezone": "Mars/X"}}))
+        .env("REDIS_URL", "redis-sentinel://:geheim@s1,s2/main")
         .argument("check");
     let output = builder.command().output().await.unwrap();
     let said = printed(&output);
@@ -106,12 +107,14 @@ async fn check_shows_what_is_in_force_and_whether_plex_answers() {
         "TZ                          config.json   Mars/X\n",
         "PLEX_SERVER_TOKEN           environment   ***\n",
         "PLEX_TIMEOUT                default       10\n",
+        "REDIS_URL                   environment   ***\n",
+        "REDIS_SENTINEL_PASSWORD     default       \n",
         "warning: general.timezone: \"Mars/X\" is not the IANA name of a time zone\n",
         "Plex: Demo Plex answers\n",
     ] {
         assert!(said.contains(line), "{line} in {said}");
     }
-    assert!(!said.contains(plex.token()));
+    assert!(!said.contains(plex.token()) && !said.contains("geheim"));
     plex.refuse().await;
     let output = builder.command().output().await.unwrap();
     assert_eq!(output.status.code(), Some(1));

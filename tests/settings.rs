@@ -41,6 +41,12 @@ async fn a_value_that_does_not_parse_is_one_clear_line_and_exit_code_2() {
         ),
         ("REDIS_DB", "x", "the number of a database, 0 or more"),
         (
+            "REDIS_TLS",
+            "tls",
+            "true or false (also 1/0, yes/no, on/off)",
+        ),
+        ("REDIS_TIMEOUT_MS", "0", "milliseconds, 1 to 10000"),
+        (
             "CACHE_WARM",
             "activities,films",
             "none, or some of activities, watch_history, sessions, stats, stats_live, \
@@ -122,6 +128,61 @@ async fn redis_is_off_for_anything_but_true() {
             .await
             .contains("Redis is not used by this version")
     );
+}
+
+#[tokio::test]
+async fn a_redis_url_that_is_not_understood_is_refused_without_being_shown() {
+    let with = |url: &str| Server::builder().env("REDIS_URL", url);
+    for (builder, allowed) in [
+        (
+            with("redis://ada:geheim@cache:port"),
+            "each host as name, name:port or [IPv6]:port",
+        ),
+        (
+            with("rediss://ada:ge/geheim@cache").env("REDIS_ENABLED", "true"),
+            "user:password@host with all other special characters percent-encoded as UTF-8 \
+             (%40 for @)",
+        ),
+        (
+            with("redis-cluster://ada:geheim@a,b/1"),
+            "no database but 0 with redis-cluster://",
+        ),
+        (
+            with("http://ada:geheim@cache"),
+            "redis://host:port/db or rediss://…, redis+unix:///path?db=0, \
+             redis-sentinel://host:port,host:port/master/db or \
+             redis-cluster://host:port,host:port",
+        ),
+    ] {
+        let directory = builder.directory().to_owned();
+        let output = builder.command().output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            said,
+            format!("komandorr: REDIS_URL=\"***\": expected {allowed}\n")
+        );
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("geheim"));
+        assert_eq!(output.status.code(), Some(2));
+        assert!(!directory.join("logs").exists(), "nothing has started");
+    }
+    let cluster = with("redis-cluster://a,b").env("REDIS_DB", "3");
+    let (said, code) = refusal(cluster).await;
+    assert!(
+        said.starts_with("komandorr: REDIS_DB=\"3\": expected 0"),
+        "{said}"
+    );
+    assert_eq!(code, 2);
+}
+
+#[tokio::test]
+async fn a_redis_url_alone_does_not_switch_redis_on() {
+    let url = "redis://:geheim@127.0.0.1:1";
+    let log = said_at_start(Server::builder().env("REDIS_URL", url)).await;
+    assert!(
+        log.contains("REDIS_URL is set, but Redis is not used"),
+        "{log}"
+    );
+    assert!(!log.contains("geheim"), "{log}");
 }
 
 #[tokio::test]

@@ -108,7 +108,11 @@ mod tests {
 
     #[test]
     fn each_value_has_its_source_and_secrets_are_masked() {
-        let env = Environment::from_pairs([("TZ", "Asia/Tokyo"), ("PLEX_SERVER_TOKEN", "geheim")]);
+        let env = Environment::from_pairs([
+            ("TZ", "Asia/Tokyo"),
+            ("PLEX_SERVER_TOKEN", "geheim"),
+            ("REDIS_URL", "redis://:geheim@cache"),
+        ]);
         let overrides = Overrides {
             port: Some(9),
             ..Overrides::default()
@@ -127,6 +131,7 @@ mod tests {
         assert_eq!(of("PLEX_SERVER_URL"), ("", Source::Default));
         assert_eq!(of("ENABLE_AUTH"), ("true", Source::ConfigJson));
         assert_eq!(of("AUTH_PASSWORD"), ("***", Source::Default));
+        assert_eq!(of("REDIS_URL"), ("***", Source::Environment));
         assert_eq!(of("REDIS_PASSWORD"), ("", Source::Default));
     }
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::file::{ConfigFileError, Document};
+use super::redis::redis;
 use super::sources::{Sources, flag};
 use super::{
     AuthSettings, CacheSettings, Environment, ImageSettings, LogSettings, Overrides, Place,
-    PlexClientSettings, PlexForm, PlexTarget, RedisNode, RedisNodes, RedisPlace, RedisSettings,
-    Secret, Settings, SettingsError, WARMABLE, WarmSettings,
+    PlexClientSettings, PlexForm, PlexTarget, Secret, Settings, SettingsError, WARMABLE,
+    WarmSettings,
 };
 
 /// A stream that ended five minutes ago must not look alive, whatever `CACHE_MAX_STALE` says; the
@@ -58,6 +59,13 @@ pub(super) fn merge(
         sources
             .warn("Log-in is on with the default password or none: choose another one".to_owned());
     }
+    let redis = redis(env)?;
+    if !redis.enabled && env.get("REDIS_URL").is_some() {
+        sources.warn(
+            "REDIS_URL is set, but Redis is not used: only REDIS_ENABLED=true switches it on"
+                .to_owned(),
+        );
+    }
     Ok(Settings {
         host: place.host,
         port: place.port,
@@ -84,7 +92,7 @@ pub(super) fn merge(
         images: images(env)?,
         plex_tv_url: env.parsed("PLEX_TV_URL", "an address such as https://plex.tv")?,
         history_sync_interval: env.positive_seconds("HISTORY_SYNC_INTERVAL")?,
-        redis: redis(env)?,
+        redis,
         warnings: sources.warnings,
     })
 }
@@ -148,24 +156,6 @@ fn images(env: &Environment) -> Result<ImageSettings, SettingsError> {
     Ok(ImageSettings {
         hosts,
         cache_bytes: usize::from(mebibytes) * MIB,
-    })
-}
-
-fn redis(env: &Environment) -> Result<RedisSettings, SettingsError> {
-    Ok(RedisSettings {
-        // Legacy: exactly this word; 3.3.0 takes anything else for "no".
-        enabled: env.text("REDIS_ENABLED").eq_ignore_ascii_case("true"),
-        place: RedisPlace {
-            nodes: RedisNodes::Server(RedisNode {
-                host: env.text("REDIS_HOST").to_owned(),
-                port: env.parsed("REDIS_PORT", "a port number, 0 to 65535")?,
-            }),
-            db: env.parsed("REDIS_DB", "the number of a database, 0 or more")?,
-            username: String::new(),
-            password: Secret::new(env.text("REDIS_PASSWORD")),
-            tls: false,
-        },
-        timeout: Duration::from_millis(100),
     })
 }
 
@@ -301,6 +291,24 @@ mod tests {
         assert_eq!(settings.log.level, Level::INFO);
         assert!(!settings.log.enable_file, "text booleans are parsed");
         assert_eq!(settings.warnings.len(), 4, "{:?}", settings.warnings);
+    }
+
+    #[test]
+    fn a_redis_url_alone_switches_nothing_on_and_says_so() {
+        let url = ("REDIS_URL", "redis://:geheim@cache");
+        let off = merged(&[url, ("REDIS_ENABLED", "yes")], &json!({})).unwrap();
+        assert!(!off.redis.enabled);
+        let [warning] = off.warnings.as_slice() else {
+            panic!("{:?}", off.warnings)
+        };
+        assert!(warning.starts_with("REDIS_URL is set, but Redis is not used"));
+        assert!(!format!("{off:?}").contains("geheim"));
+        let on = merged(&[url, ("REDIS_ENABLED", "true")], &json!({})).unwrap();
+        assert!(
+            on.redis.enabled && on.warnings.is_empty(),
+            "{:?}",
+            on.warnings
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod file;
 mod merge;
 mod place;
 mod redis;
+mod redis_url;
 mod sources;
 mod store;
 mod target;

@@ -231,17 +231,39 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        title: "Redis (read and checked; this version keeps its caches in memory)",
+        title: "Redis (optional: several instances share one cache)",
         variables: &[
             var(
                 "REDIS_ENABLED",
                 "false",
                 "share caches through Redis: true, or anything else for no",
             ),
+            secret(
+                "REDIS_URL",
+                "",
+                "redis://host:port/db or rediss://…, redis+unix:///path?db=0, redis-sentinel://host,host/master/db or redis-cluster://host,host; wins over REDIS_HOST and REDIS_PORT",
+            ),
             var("REDIS_HOST", "localhost", "its host"),
             var("REDIS_PORT", "6379", "its port"),
-            var("REDIS_DB", "0", "number of its database"),
+            var("REDIS_DB", "0", "number of its database; a cluster has 0 only"),
+            var("REDIS_USERNAME", "", "its user; unset = the default one"),
             secret("REDIS_PASSWORD", "", "its password"),
+            var("REDIS_TLS", "false", "connect with TLS, as rediss:// does"),
+            var(
+                "REDIS_SENTINEL_USERNAME",
+                "",
+                "user of the Sentinels themselves; unset = the default one",
+            ),
+            secret(
+                "REDIS_SENTINEL_PASSWORD",
+                "",
+                "password of the Sentinels themselves",
+            ),
+            var(
+                "REDIS_TIMEOUT_MS",
+                "100",
+                "longest wait of a request for Redis in milliseconds, 1 to 10000",
+            ),
         ],
     },
 ];
