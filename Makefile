@@ -2,7 +2,7 @@
 # (as root on Debian or Ubuntu).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench check rust
+.PHONY: help run test soak bench check rust redis
 
 # $(call need,program,Debian packages)
 need = command -v $(1) >/dev/null 2>&1 || { \
@@ -19,13 +19,13 @@ help: ## List the commands
 run: rust ## Start the demonstration: the server and a simulated Plex server
 	cargo run --release --locked -- demo
 
-test: rust ## Run all tests
+test: rust redis ## Run all tests
 	cargo test --locked
 
-soak: rust ## Run the long versions of tests (minutes)
+soak: rust redis ## Run the long versions of tests (minutes)
 	KOMANDORR_SOAK=1 cargo test --locked --test blackbox -- --test-threads 1 --nocapture history_sync::
 
-bench: rust ## Measure cached answers, a long history and open tabs (needs wrk)
+bench: rust redis ## Measure cached answers, a long history and open tabs (needs wrk)
 	@$(call need,wrk,wrk)
 	cargo bench --locked
 
@@ -38,3 +38,7 @@ check: rust ## Formatting, lints and documentation; warnings are errors
 rust:
 	@command -v cargo >/dev/null 2>&1 || { echo "cargo is missing: install Rust (https://rustup.rs)" >&2; exit 1; }
 	@$(call need,cc,gcc libc6-dev)
+
+# Tests start servers of their own; Redis 7 or later.
+redis:
+	@$(call need,redis-server,redis-server)

@@ -1,6 +1,7 @@
 //! Starts the binary, talks to it, and waits for things with a deadline.
 
 pub(crate) mod database;
+pub(crate) mod redis;
 mod server;
 
 use std::path::Path;

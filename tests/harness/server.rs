@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use super::redis::Reachable;
 use super::{DEADLINE, command};
 
 /// A server that is ended when this is dropped.
@@ -68,6 +69,12 @@ impl Builder {
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Shares its caches through this Redis.
+    pub(crate) fn redis(mut self, redis: &impl Reachable) -> Self {
+        self.environment.extend(redis.env());
         self
     }
 
