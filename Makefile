@@ -25,8 +25,9 @@ test: rust redis ## Run all tests
 soak: rust redis ## Run the long versions of tests (minutes)
 	KOMANDORR_SOAK=1 cargo test --locked --test blackbox -- --test-threads 1 --nocapture history_sync::
 
-bench: rust redis ## Measure cached answers, a long history and open tabs (needs wrk)
+bench: rust redis ## Measure cached answers, a long history, open tabs and Redis (needs wrk, redis-server, oha)
 	@$(call need,wrk,wrk)
+	@command -v oha >/dev/null 2>&1 || { echo "oha is missing: cargo installs it" && cargo install --locked oha; }
 	cargo bench --locked
 
 check: rust ## Formatting, lints and documentation; warnings are errors

@@ -56,12 +56,7 @@ pub(crate) async fn compare(komandorr: &Komandorr) {
         let this = std::env::current_exe().expect("this program");
         let bare = Running::start(Command::new(this).arg("--bare").arg(&file));
         let bare_url = format!("{}{path}", bare.url);
-        let pairs: Vec<(f64, f64)> = (0..PAIRS)
-            .map(|_| (requests_per_second(&bare_url), requests_per_second(&url)))
-            .collect();
-        let bare = median(pairs.iter().map(|(bare, _)| *bare));
-        let ours = median(pairs.iter().map(|(_, ours)| *ours));
-        let ratio = median(pairs.iter().map(|(bare, ours)| ours / bare));
+        let (bare, ours, ratio) = in_turns(&bare_url, &url);
         let goal = if path == "/api/plex/activities" {
             "(goal >= 0.7)"
         } else {
@@ -72,6 +67,19 @@ pub(crate) async fn compare(komandorr: &Komandorr) {
             body.len()
         );
     }
+}
+
+/// Loads one address and the other several times in turn. The medians of the requests per second
+/// at the first, at the second, and of the second relative to the first.
+pub(crate) fn in_turns(first: &str, second: &str) -> (f64, f64, f64) {
+    let pairs: Vec<(f64, f64)> = (0..PAIRS)
+        .map(|_| (requests_per_second(first), requests_per_second(second)))
+        .collect();
+    (
+        median(pairs.iter().map(|(first, _)| *first)),
+        median(pairs.iter().map(|(_, second)| *second)),
+        median(pairs.iter().map(|(first, second)| second / first)),
+    )
 }
 
 fn median(numbers: impl Iterator<Item = f64>) -> f64 {

@@ -1,8 +1,9 @@
 //! `make bench`: what cached answers cost, and how often Plex is asked for them.
 //!
-//! Four measurements in one run: start and memory; each cached endpoint beside the least that
+//! Five measurements in one run: start and memory; each cached endpoint beside the least that
 //! axum can do with the same body, in turns, so that the ratio says something whatever the
-//! machine; a long watch history; fifty open tabs for a minute, and the calls that reach Plex meanwhile.
+//! machine; a long watch history; fifty open tabs for a minute, and the calls that reach Plex
+//! meanwhile; Redis, working and failing. `cargo bench -- redis` makes the last one only.
 
 #![expect(
     clippy::expect_used,
@@ -13,6 +14,7 @@
 
 mod history;
 mod load;
+mod redis;
 mod running;
 mod tabs;
 
@@ -26,18 +28,24 @@ fn main() {
     // This program is its own bare server: in a process of its own, as the other one is.
     let arguments: Vec<String> = std::env::args().collect();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let only_redis = arguments.iter().any(|argument| argument == "redis");
     match arguments.iter().position(|argument| argument == "--bare") {
         Some(at) => runtime.block_on(load::serve_bare(&arguments[at + 1])),
+        None if only_redis => runtime.block_on(async { redis::measure(&simulator().await).await }),
         None => runtime.block_on(measure()),
     }
 }
 
-async fn measure() {
+async fn simulator() -> Simulator {
     let options = Options {
         scene: Scene::Fixed { sessions: 10 },
         ..Options::default()
     };
-    let plex = Simulator::start(options).await.expect("a port");
+    Simulator::start(options).await.expect("a port")
+}
+
+async fn measure() {
+    let plex = simulator().await;
     println!(
         "start to first answer: {:?} (goal < 100 ms)",
         time_to_first_answer(&plex).await
@@ -52,6 +60,7 @@ async fn measure() {
     drop(komandorr);
     history::import().await;
     tabs::poll(&plex).await;
+    redis::measure(&plex).await;
 }
 
 /// The median of several starts, from the call of the program to an answer that came from Plex.

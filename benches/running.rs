@@ -45,17 +45,27 @@ pub(crate) struct Komandorr {
 impl Komandorr {
     /// Connected to `plex`, and to nothing outside of this machine.
     pub(crate) fn start(plex: &Simulator) -> Self {
-        Self::start_in(tempfile::tempdir().expect("a directory"), plex)
+        Self::start_with(plex, &[])
+    }
+
+    /// With further variables in its environment.
+    pub(crate) fn start_with(plex: &Simulator, variables: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self::start_in(directory, plex, variables)
     }
 
     /// Ended, and started again with the same data.
     pub(crate) fn again(self, plex: &Simulator) -> Self {
         let Self { running, directory } = self;
         drop(running);
-        Self::start_in(directory, plex)
+        Self::start_in(directory, plex, &[])
     }
 
-    fn start_in(directory: tempfile::TempDir, plex: &Simulator) -> Self {
+    fn start_in(
+        directory: tempfile::TempDir,
+        plex: &Simulator,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_komandorr"));
         command
             .env_clear()
@@ -70,6 +80,7 @@ impl Komandorr {
                 ("PLEX_TV_URL", plex.url().as_str()),
                 ("PLEX_SERVER_TOKEN", plex.token()),
             ])
+            .envs(variables.iter().copied())
             .stderr(Stdio::null());
         Self {
             running: Running::start(&mut command),
