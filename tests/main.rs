@@ -26,6 +26,7 @@ mod image;
 mod images;
 mod lifecycle;
 mod recent_media;
+mod redis;
 mod redis_harness;
 mod secrets;
 mod sessions;

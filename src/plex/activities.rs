@@ -26,7 +26,9 @@ use super::sharing::{Need, Sharing};
 use super::streams::Streams;
 use super::wire::{self, RawItem};
 use crate::app::AppState;
-use crate::cache::{self, Accepts, Answer, CacheEntry, FetchError, Fetched, Policy, SharedError};
+use crate::cache::{
+    self, Accepts, Answer, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
+};
 use crate::compat::datetime;
 use crate::settings::CacheSettings;
 
@@ -168,7 +170,7 @@ async fn respond(app: &AppState, headers: &HeaderMap) -> Response {
         }
         return nothing(NOT_CONFIGURED);
     }
-    match cache::read(&ACTIVITIES, || from_plex(app, &SHARING, Need::Fresh, fetch)).await {
+    match cache::read(&ACTIVITIES, || source(app, Need::Fresh)).await {
         Ok(cached) => {
             LOG.note(&cached);
             Answer::respond(&cached, &Accepts::of(headers))
@@ -198,7 +200,25 @@ pub(super) fn policy(settings: &CacheSettings) -> Policy {
 
 /// Fetches anew, however fresh the cached value is.
 pub(super) async fn refresh(app: AppState, need: Need) -> Result<(), SharedError> {
-    cache::refresh(&ACTIVITIES, || from_plex(&app, &SHARING, need, fetch)).await
+    cache::refresh(&ACTIVITIES, || source(&app, need)).await
+}
+
+fn source(
+    app: &AppState,
+    need: Need,
+) -> (
+    Origin,
+    impl Future<Output = Result<Fetched<Answer>, FetchError>> + Send + use<>,
+) {
+    let (origin, fetched) = from_plex(app, &SHARING, need, fetch);
+    let noted = async {
+        let fetched = fetched.await;
+        if let Ok(Fetched::Taken { .. }) = &fetched {
+            sessions::fall_behind();
+        }
+        fetched
+    };
+    (origin, noted)
 }
 
 /// Both calls at once.

@@ -122,15 +122,14 @@ struct SecondTier {
 }
 
 impl SecondTier {
-    /// `in_memory` values would be served without Redis.
-    fn of(status: Status, in_memory: u64) -> Self {
+    fn of(status: Status, total_keys: u64) -> Self {
         let enabled = status.stage != Stage::Disabled;
         let connected = status.stage == Stage::Connected;
         Self {
             kind: if enabled { "redis" } else { "memory" },
             enabled,
             connected,
-            total_keys: if connected { status.keys } else { in_memory },
+            total_keys,
             hits: enabled.then_some(status.hits),
             misses: enabled.then_some(status.misses),
             state: status.stage.name(),
@@ -187,10 +186,12 @@ async fn stats(app: AppState) -> Json<CacheStats> {
         update_interval: number(settings.cache.stats_refresh_interval),
     };
     caches.insert(BACKGROUND_STATS_AT, Listed::BackgroundStats(background));
+    let shared = app.shared.count(caches::shared_names()).await;
+    let keys = shared.unwrap_or(in_memory as u64);
     Json(CacheStats {
         caches,
         timestamp: datetime::iso_local(Utc::now(), settings.process_timezone),
-        redis: SecondTier::of(app.shared.status(), in_memory as u64),
+        redis: SecondTier::of(app.shared.status(), keys),
         redis_keys_expected: REDIS_KEYS,
     })
 }

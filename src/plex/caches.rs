@@ -93,8 +93,8 @@ pub fn configure_caches(settings: &CacheSettings) {
 }
 
 /// The names of all shared values.
-pub(super) fn shared_names() -> Vec<&'static str> {
-    all().map(|(_, sharing)| sharing.name).collect()
+pub(super) fn shared_names() -> impl Iterator<Item = &'static str> {
+    all().map(|(_, sharing)| sharing.name)
 }
 
 /// What all caches hold may be outdated.

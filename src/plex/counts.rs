@@ -141,13 +141,13 @@ async fn count_shared(
     library: &Library,
     content: Content,
 ) -> Result<u64, FetchError> {
-    let count = async {
+    let count = Box::pin(async {
         let count = now.server().count(&library.key, content).await;
         let count = count.inspect_err(|error| {
             tracing::warn!("Could not fetch {}: {error}", what(library));
         })?;
         Ok(Fetched::Whole(count))
-    };
+    });
     let changed_at = library.content_changed_at.as_deref().unwrap_or_default();
     let words = [library.key.as_str(), content.name(), changed_at];
     now.shared_part("count", &words, COUNT_SHARED, count)

@@ -362,10 +362,10 @@ fn counted<T>(
 
 /// As another instance has counted in this interval, or for all of them.
 async fn count_shared(moment: Option<&Moment>, effort: Effort) -> Result<Totals, FetchError> {
-    let count = async {
+    let count = Box::pin(async move {
         let (plex, ()) = tokio::join!(count_plex(moment, effort), observe_streams(moment));
         Ok(Fetched::Whole(plex?))
-    };
+    });
     let Some(now) = moment else {
         return count.await.map(Fetched::into_value);
     };

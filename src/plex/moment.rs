@@ -75,7 +75,7 @@ where
     (origin, async move {
         match moment {
             Some(moment) => {
-                let fetch = fetch(moment.clone());
+                let fetch = Box::pin(fetch(moment.clone()));
                 moment.shared(sharing, need, fetch).await
             }
             // It was removed after somebody had looked.

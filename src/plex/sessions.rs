@@ -168,6 +168,11 @@ pub(super) fn feed(now: &Moment, streams: &Streams) {
     }
 }
 
+/// Another instance has newer activities, and with them newer sessions.
+pub(super) fn fall_behind() {
+    SESSIONS.expire();
+}
+
 /// What Plex has been asked for until now makes no sessions any more. To be called before the
 /// cache is cleared.
 pub(super) fn forget() {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
 use super::moment::Moment;
 use super::{caches, history_sync, kept, peak, watch_history};
 use crate::app::AppState;
@@ -14,6 +16,9 @@ use crate::tasks::Tasks;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What the warmer would renew is not new enough for it (contract 10).
 const WARM: f64 = 0.8;
+
+/// How a value is fetched where no other instance has it; boxed, as it is passed on a long way.
+pub(super) type Fetch<'a, T> = BoxFuture<'a, Result<Fetched<T>, FetchError>>;
 
 /// One kind of values, under the name that 3.3.0 gives it in Redis, if it does.
 pub(super) struct Sharing {
@@ -59,7 +64,7 @@ impl Moment {
         &self,
         sharing: &Sharing,
         need: Need,
-        fetch: impl Future<Output = Result<Fetched<T>, FetchError>> + Send,
+        fetch: Fetch<'_, T>,
     ) -> Result<Fetched<T>, FetchError> {
         let ttl = (sharing.policy)(&self.settings.cache).ttl;
         self.shared_as(sharing.name, ttl, need, PATIENCE, fetch)
@@ -73,7 +78,7 @@ impl Moment {
         kind: &str,
         words: &[&str],
         ttl: Duration,
-        fetch: impl Future<Output = Result<Fetched<T>, FetchError>> + Send,
+        fetch: Fetch<'_, T>,
     ) -> Result<Fetched<T>, FetchError> {
         let plain = |word: &&str| {
             let mut bytes = word.bytes();
@@ -95,7 +100,7 @@ impl Moment {
         ttl: Duration,
         need: Need,
         patience: Duration,
-        fetch: impl Future<Output = Result<Fetched<T>, FetchError>> + Send,
+        fetch: Fetch<'_, T>,
     ) -> Result<Fetched<T>, FetchError> {
         let shared = &self.app.shared;
         if !shared.is_connected() {
@@ -134,7 +139,7 @@ pub fn share_caches(app: &AppState, tasks: &Tasks) {
     caches::adopt_server(app);
     let hearing = app.clone();
     let heard = move |heard| hear(&hearing, heard);
-    app.shared.keep(tasks, caches::shared_names(), heard);
+    app.shared.keep(tasks, heard);
 }
 
 /// What another instance has done.

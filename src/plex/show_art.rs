@@ -67,7 +67,7 @@ pub(super) async fn of_shows(
     let (mut found, unknown, forgotten) = look_up(revision, rating_keys, now);
     let calls = unknown.into_iter().map(|key| async move {
         let server = moment.server();
-        let fetch = async { Ok(Fetched::Whole(fetch(&server, &key).await?)) };
+        let fetch = Box::pin(async { Ok(Fetched::Whole(fetch(&server, &key).await?)) });
         let words = [key.as_str()];
         let fetch = moment.shared_part("show_art", &words, KEPT, fetch);
         let fetched = timeout_at(now + PATIENCE, fetch).await;

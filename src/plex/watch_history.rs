@@ -133,7 +133,7 @@ fn source(
     let app = app.clone();
     (Origin::LOCAL, async move {
         match Moment::now(&app) {
-            Some(now) => now.shared(&SHARING, need, for_all(&app)).await,
+            Some(now) => now.shared(&SHARING, need, Box::pin(for_all(&app))).await,
             None => fetch(&app).await.map(Fetched::Whole),
         }
     })

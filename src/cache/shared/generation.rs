@@ -17,10 +17,6 @@ use super::record::{PREFIX, random};
 use super::state::Link;
 use super::trouble::Trouble;
 
-/// The channel that names what has just been fetched, or failed to be.
-pub(super) const ENDED: &str = "komandorr:ended";
-/// The channel of invalidations.
-pub(super) const INVALIDATED: &str = "komandorr:invalidated";
 const KEY: &str = "komandorr:generation";
 /// Below are things that are no cached values: clearing the caches leaves them alone.
 pub(super) const NOTES: &str = "komandorr:note:";
@@ -54,6 +50,25 @@ local now = redis.call('HMGET', KEYS[1], 'epoch', 'events')
 redis.call('PUBLISH', ARGV[3], now[1] .. ' ' .. now[2] .. ' ' .. ARGV[4])
 return now
 ";
+
+/// Where instances talk to each other.
+#[derive(Debug)]
+pub(super) struct Channels {
+    /// Names what has just been fetched, or failed to be.
+    pub(super) ended: String,
+    /// Tells of invalidations.
+    pub(super) invalidated: String,
+}
+
+impl Channels {
+    /// Redis has the same channels for all its databases; other users of other ones are not meant.
+    pub(super) fn of(db: u32) -> Self {
+        Self {
+            ended: format!("{PREFIX}{db}:ended"),
+            invalidated: format!("{PREFIX}{db}:invalidated"),
+        }
+    }
+}
 
 /// What all instances have in common; it differs once something was invalidated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +113,7 @@ pub(super) struct Message {
     pub(super) heard: Heard,
 }
 
-/// Reads a message of [`INVALIDATED`]: the generation after it, and what has happened.
+/// Reads a message of [`Channels::invalidated`]: the generation after it, and what has happened.
 pub(super) fn read_message(text: &str) -> Option<(Generation, Message)> {
     let mut parts = text.splitn(3, ' ');
     let (epoch, events) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
@@ -124,15 +139,17 @@ impl Shared {
     /// False if that could not be done; then it is made good when Redis is back. True without
     /// Redis (contract 01, section 19).
     pub async fn clear(&self) -> bool {
-        let cleared = self.invalidate(&Heard::Cleared).await;
-        match (cleared, self.link()) {
-            (Ok(()), Some(link)) => {
-                let removed = timeout(LONGEST_CLEAR, self.remove_all(&link)).await;
-                removed.is_ok_and(|removed| removed.is_ok())
-            }
-            (Ok(()), None) => true,
-            (Err(_), _) => false,
+        if !self.is_wanted() {
+            return true;
         }
+        let shared = self.clone();
+        // In a task of its own: a client that hangs up ends nothing half-way.
+        let cleared = tokio::spawn(async move {
+            shared.invalidate(&Heard::Cleared).await?;
+            let link = shared.link().ok_or(Trouble::Lost)?;
+            timeout(LONGEST_CLEAR, shared.remove_all(&link)).await?
+        });
+        matches!(cleared.await, Ok(Ok(())))
     }
 
     /// Tells the other instances that all values may be outdated, as of now.
@@ -156,22 +173,20 @@ impl Shared {
     }
 
     pub(super) async fn invalidate(&self, heard: &Heard) -> Result<(), Trouble> {
-        if !self.0.settings.enabled {
-            return Ok(());
-        }
-        let link = {
-            let mut state = self.state();
-            // Until Redis has it: should this fail or be given up, the keeper makes it good.
-            state.owed |= !matches!(heard, Heard::Told { .. });
-            state.link().ok_or(Trouble::Lost)?
+        let told = match self.link() {
+            Some(link) => {
+                let told = self.tell_all(&link.commands, heard).await;
+                self.noted(&link, told)
+            }
+            None => Err(Trouble::Lost),
         };
-        let told = self.tell_all(&link.commands, heard).await;
-        let generation = self.noted(&link, told)?;
+        // What is not told now the keeper makes good when Redis is back.
+        let owed = self.is_wanted() && !matches!(heard, Heard::Told { .. });
         let mut state = self.state();
-        state.owed = false;
-        state.generation = Some(generation);
-        drop(state);
-        Ok(())
+        told.map(|now| {
+            state.follow(now);
+        })
+        .inspect_err(|_| state.owed |= owed)
     }
 
     /// Changes what all instances have in common, and tells them why.
@@ -191,7 +206,7 @@ impl Shared {
             command
                 .arg(random())
                 .arg(u8::from(everything))
-                .arg(INVALIDATED)
+                .arg(&self.0.channels.invalidated)
                 .arg(message)
         });
         Generation::read(commands.ask(&command, self.0.settings.timeout).await?)

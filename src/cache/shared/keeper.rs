@@ -5,13 +5,12 @@ use std::time::Duration;
 use chrono::Utc;
 use futures_util::StreamExt as _;
 use redis::aio::{PubSubSink, PubSubStream};
-use redis::{Msg, Value, cmd};
+use redis::{Msg, Value};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::Shared;
-use super::generation::{self, ENDED, Generation, Heard, INVALIDATED};
+use super::generation::{self, Generation, Heard};
 use super::link;
-use super::record::Keys;
 use super::state::Link;
 use super::trouble::Trouble;
 use crate::tasks::Tasks;
@@ -40,33 +39,28 @@ struct Session {
 }
 
 impl Shared {
-    /// Connects and stays connected, and calls `heard` for what other instances do. `names` are
-    /// the values that operators count. Does nothing if Redis is not wanted.
-    pub fn keep(
-        &self,
-        tasks: &Tasks,
-        names: Vec<&'static str>,
-        heard: impl Fn(Heard) + Send + Sync + 'static,
-    ) {
+    /// Connects and stays connected, and calls `heard` for what other instances do. Does
+    /// nothing if Redis is not wanted.
+    pub fn keep(&self, tasks: &Tasks, heard: impl Fn(Heard) + Send + Sync + 'static) {
         if self.0.settings.enabled {
             let shared = self.clone();
             tasks.run("Redis", |stop| async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = shared.stay_connected(&names, &heard) => {}
+                    () = shared.stay_connected(&heard) => {}
                 }
             });
         }
     }
 
-    async fn stay_connected(&self, names: &[&'static str], heard: &(impl Fn(Heard) + Sync)) {
+    async fn stay_connected(&self, heard: &(impl Fn(Heard) + Sync)) {
         let mut pause = FIRST_PAUSE;
         loop {
             let attempt = timeout(LONGEST_ATTEMPT, self.connect(heard)).await;
             match attempt.map_err(Trouble::from).flatten() {
                 Ok(session) => {
                     let began = Instant::now();
-                    let trouble = self.listen(session, names, heard).await;
+                    let trouble = self.listen(session, heard).await;
                     self.report_down(trouble);
                     if began.elapsed() >= LASTING {
                         pause = FIRST_PAUSE;
@@ -84,7 +78,10 @@ impl Shared {
     async fn connect(&self, heard: &(impl Fn(Heard) + Sync)) -> Result<Session, Trouble> {
         let settings = &self.0.settings;
         let (commands, mut messages) = link::connect(&settings.place).await?;
-        messages.subscribe(&[ENDED, INVALIDATED]).await?;
+        let channels = &self.0.channels;
+        messages
+            .subscribe(&[&*channels.ended, &channels.invalidated])
+            .await?;
         // As patient as requests will be: a Redis that is too slow for them is not put to use.
         let mut now = generation::look(&commands, settings.timeout).await?;
         let (owed, before) = {
@@ -120,12 +117,7 @@ impl Shared {
     }
 
     /// Listens until the connection is of no use any more; returns why.
-    async fn listen(
-        &self,
-        mut session: Session,
-        names: &[&'static str],
-        heard: &(impl Fn(Heard) + Sync),
-    ) -> Trouble {
+    async fn listen(&self, mut session: Session, heard: &(impl Fn(Heard) + Sync)) -> Trouble {
         let mut probes = interval(PROBE);
         probes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -138,7 +130,7 @@ impl Shared {
                 // A request has found out first.
                 () = self.0.failed.notified() => {}
                 _ = probes.tick() => {
-                    let probe = self.probe(&mut session, names, heard).await;
+                    let probe = self.probe(&mut session, heard).await;
                     if let Err(trouble) = probe {
                         return trouble;
                     }
@@ -157,7 +149,6 @@ impl Shared {
     async fn probe(
         &self,
         session: &mut Session,
-        names: &[&'static str],
         heard: &(impl Fn(Heard) + Sync),
     ) -> Result<(), Trouble> {
         let commands = &session.link.commands;
@@ -171,14 +162,8 @@ impl Shared {
                 }
             };
             let _elapsed = timeout(LATE, late).await;
-            self.compare(before, now, heard);
+            self.compare(before.as_ref(), now, heard);
         }
-        let mut count = cmd("EXISTS");
-        for name in names {
-            count.arg(Keys::of(name, commands.is_cluster()).value);
-        }
-        let keys = commands.ask(&count, LONGEST_PROBE).await?;
-        self.state().count_keys(keys);
         timeout(LONGEST_PROBE, session.ping.ping::<Value>()).await??;
         Ok(())
     }
@@ -186,13 +171,13 @@ impl Shared {
     /// Reports everything as expired if nobody has told what made `now` of `before`.
     fn compare(
         &self,
-        before: Option<Generation>,
+        before: Option<&Generation>,
         now: Generation,
         heard: &(impl Fn(Heard) + Sync),
     ) {
         let unheard = {
             let mut state = self.state();
-            let unheard = state.generation == before;
+            let unheard = state.generation.as_ref() == before;
             if unheard {
                 state.generation = Some(now);
             }
@@ -209,7 +194,7 @@ impl Shared {
         let Ok(text) = message.get_payload::<String>() else {
             return;
         };
-        if message.get_channel_name() == ENDED {
+        if message.get_channel_name() == self.0.channels.ended {
             // Nobody may be waiting.
             let _ = self.0.news.send(text);
             return;

@@ -7,10 +7,10 @@ use redis::{Cmd, Value};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::Shared;
 use super::record::{Failure, Keys, Lease, Realm, Record, whole_ms};
 use super::state::Link;
 use super::trouble::Trouble;
-use super::{Shared, generation};
 
 /// A holder that is gone is waited for so long at most.
 pub(super) const LEASE: Duration = Duration::from_secs(3);
@@ -89,13 +89,24 @@ pub(super) enum Claim {
     /// A value of our realm, so old.
     Value(Box<RawValue>, Option<Failure>, Duration),
     /// Nothing that will do; this instance fetches.
-    Ours(Held),
+    Ours(Box<Held>),
     /// Another instance fetches.
     Busy,
     /// It has just failed.
     Failed(Failure),
     /// An instance of another realm uses the same name.
     Foreign,
+}
+
+impl Claim {
+    /// What the lease of somebody else says.
+    fn of_other(lease: &[u8], realm: &Realm) -> Self {
+        match Lease::read(lease, realm).map(|lease| lease.failed) {
+            None => Self::Foreign,
+            Some(Some(failure)) => Self::Failed(failure),
+            Some(None) => Self::Busy,
+        }
+    }
 }
 
 /// A lease that this instance holds. Dropped, it is given back.
@@ -153,7 +164,7 @@ impl Shared {
             let answer: Vec<Value> = self.noted(link, answer)?;
             let found = match answer.as_slice() {
                 [_] => {
-                    return Ok(Claim::Ours(Held {
+                    return Ok(Claim::Ours(Box::new(Held {
                         shared: self.clone(),
                         link: link.clone(),
                         name: name.to_owned(),
@@ -162,9 +173,9 @@ impl Shared {
                         lease,
                         generation,
                         settled: false,
-                    }));
+                    })));
                 }
-                [_, Value::BulkString(lease)] => return Ok(self.busy(lease, realm)),
+                [_, Value::BulkString(lease)] => return Ok(Claim::of_other(lease, realm)),
                 [
                     _,
                     Value::BulkString(value),
@@ -187,17 +198,6 @@ impl Shared {
         }
     }
 
-    fn busy(&self, lease: &[u8], realm: &Realm) -> Claim {
-        match Lease::read(lease, realm) {
-            None => Claim::Foreign,
-            Some(Lease {
-                failed: Some(failure),
-                ..
-            }) => Claim::Failed(failure),
-            Some(_) => Claim::Busy,
-        }
-    }
-
     /// Lets all instances have `value`, whoever is fetching it at present: it is newer than what
     /// they will bring.
     pub async fn give(&self, name: &str, realm: &Realm, ttl: Duration, value: &RawValue) {
@@ -208,12 +208,35 @@ impl Shared {
             return;
         };
         let keys = Keys::of(name, link.commands.is_cluster());
-        let command = publish(&keys, "", value, &record, ttl, name);
+        let command = self.publish(&keys, "", value, &record, ttl, name);
         let given = link
             .commands
             .ask::<Value>(&command, self.0.settings.timeout);
         // Without it they fetch for themselves.
         let _ = self.noted(&link, given.await);
+    }
+
+    /// `lease` may be empty: whoever holds it.
+    fn publish(
+        &self,
+        keys: &Keys,
+        lease: &str,
+        value: &RawValue,
+        record: &Record,
+        ttl: Duration,
+        name: &str,
+    ) -> Cmd {
+        let keys = [&*keys.value, &keys.record, &keys.lease];
+        script(PUBLISH, &keys, |command| {
+            command
+                .arg(lease)
+                .arg(value.get())
+                // Strings and numbers only: it can't fail.
+                .arg(serde_json::to_string(record).unwrap_or_default())
+                .arg(whole_ms(ttl))
+                .arg(&self.0.channels.ended)
+                .arg(name)
+        })
     }
 }
 
@@ -240,7 +263,9 @@ impl Held {
         let Some(record) = record else { return };
         self.settled = true;
         let lease = self.lease.to_json();
-        let command = publish(&self.keys, &lease, value, &record, ttl, &self.name);
+        let command = self
+            .shared
+            .publish(&self.keys, &lease, value, &record, ttl, &self.name);
         self.send(command);
     }
 
@@ -256,7 +281,7 @@ impl Held {
                 .arg(self.lease.to_json())
                 .arg(instead)
                 .arg(whole_ms(FAILURE))
-                .arg(generation::ENDED)
+                .arg(&self.shared.0.channels.ended)
                 .arg(&self.name)
         });
         self.send(command);
@@ -282,30 +307,6 @@ impl Drop for Held {
             self.release("");
         }
     }
-}
-
-fn publish(
-    keys: &Keys,
-    lease: &str,
-    value: &RawValue,
-    record: &Record,
-    ttl: Duration,
-    name: &str,
-) -> Cmd {
-    script(
-        PUBLISH,
-        &[&keys.value, &keys.record, &keys.lease],
-        |command| {
-            command
-                .arg(lease)
-                .arg(value.get())
-                // Strings and numbers only: it can't fail.
-                .arg(serde_json::to_string(record).unwrap_or_default())
-                .arg(whole_ms(ttl))
-                .arg(generation::ENDED)
-                .arg(name)
-        },
-    )
 }
 
 /// A script with its keys, and its arguments added by `arguments`. The text is sent every time: a

@@ -36,6 +36,8 @@ pub use state::{Stage, Status};
 pub use trouble::Trouble;
 
 use crate::settings::RedisSettings;
+use generation::Channels;
+use record::Keys;
 use state::{Link, State};
 
 /// As many ended fetches may be reported at once; who misses one looks again soon anyway.
@@ -50,6 +52,7 @@ struct Inner {
     settings: RedisSettings,
     /// Tells this process from all others.
     instance: String,
+    channels: Channels,
     state: Mutex<State>,
     /// Wakes the keeper when a request finds Redis failing.
     failed: Notify,
@@ -64,6 +67,7 @@ impl Shared {
     pub fn new(settings: RedisSettings) -> Self {
         let state = State::new(settings.enabled);
         Self(Arc::new(Inner {
+            channels: Channels::of(settings.place.db),
             settings,
             instance: record::random(),
             state: Mutex::new(state),
@@ -81,10 +85,20 @@ impl Shared {
             stage: state.stage(),
             since: state.since(),
             last_error: state.last_error(),
-            keys: state.keys(),
             hits: self.0.hits.load(Ordering::Relaxed),
             misses: self.0.misses.load(Ordering::Relaxed),
         }
+    }
+
+    /// How many of these values are in Redis at present; none if it can't say so in time.
+    pub async fn count(&self, names: impl Iterator<Item = &str>) -> Option<u64> {
+        let link = self.link()?;
+        let mut count = redis::cmd("EXISTS");
+        for name in names {
+            count.arg(Keys::of(name, link.commands.is_cluster()).value);
+        }
+        let counted = link.commands.ask(&count, self.0.settings.timeout).await;
+        self.noted(&link, counted).ok()
     }
 
     /// Sets the counters to zero.

@@ -36,7 +36,7 @@ enum Found<T> {
     Taken(Fetched<T>),
     Failed(FetchError),
     /// This instance fetches for all.
-    Ours(Held),
+    Ours(Box<Held>),
     /// This instance fetches for itself.
     Alone,
 }
@@ -121,7 +121,7 @@ async fn ended(news: &mut broadcast::Receiver<String>, name: &str) {
 
 /// Fetches while keeping the lease, and lets the others have the outcome.
 async fn fetch_for_all<T: Portable>(
-    held: Held,
+    held: Box<Held>,
     ttl: Duration,
     fetch: impl Future<Output = Result<Fetched<T>, FetchError>>,
 ) -> Result<Fetched<T>, FetchError> {
@@ -144,7 +144,7 @@ async fn fetch_for_all<T: Portable>(
     fetched
 }
 
-fn publish<T: Portable>(held: Held, value: &T, missing: Option<Failure>, ttl: Duration) {
+fn publish<T: Portable>(held: Box<Held>, value: &T, missing: Option<Failure>, ttl: Duration) {
     if let Some(json) = value.to_json() {
         held.publish(&json, missing, ttl);
     }

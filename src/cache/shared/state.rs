@@ -40,8 +40,6 @@ pub struct Status {
     pub since: DateTime<Utc>,
     /// What was wrong last, if anything ever was.
     pub last_error: Option<Trouble>,
-    /// Our values in Redis at the last look.
-    pub keys: u64,
     /// How often another instance had what was missing here.
     pub hits: u64,
     /// How often none had.
@@ -73,7 +71,6 @@ pub(super) struct State {
     pub(super) generation: Option<Generation>,
     /// Something was invalidated here while nobody could be told.
     pub(super) owed: bool,
-    keys: u64,
 }
 
 impl State {
@@ -90,7 +87,6 @@ impl State {
             links: 0,
             generation: None,
             owed: false,
-            keys: 0,
         }
     }
 
@@ -104,14 +100,6 @@ impl State {
 
     pub(super) const fn last_error(&self) -> Option<Trouble> {
         self.last_error
-    }
-
-    pub(super) const fn keys(&self) -> u64 {
-        self.keys
-    }
-
-    pub(super) const fn count_keys(&mut self, keys: u64) {
-        self.keys = keys;
     }
 
     pub(super) fn link(&self) -> Option<Link> {
@@ -155,7 +143,6 @@ impl State {
         let news = self.stage != Stage::Down;
         self.last_error = Some(trouble);
         self.link = None;
-        self.keys = 0;
         if news {
             self.enter(Stage::Down);
         }

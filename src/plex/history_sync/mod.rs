@@ -179,13 +179,13 @@ async fn run_once(
     let Some(now) = Moment::now(app) else {
         return run_here(app, progress, stop).await;
     };
-    let run = async {
+    let run = Box::pin(async {
         let Outcome { counts, failure } = run_here(app, progress, stop).await;
         match failure {
             None => Ok(Fetched::Whole(counts)),
             Some(failure) => Err(FetchError::new(failure)),
         }
-    };
+    });
     let run = now.shared_as(NAME, interval, need, interval, run);
     // A run of our own ends by itself then; one that waits for another instance's does not.
     let stopped = async {
