@@ -2,6 +2,7 @@
 
 mod keeping;
 mod random;
+mod taken;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +32,8 @@ enum Act {
     /// A half, the other one failing in this way and after this time.
     Part(u32, FetchError, Duration),
     Fail(FetchError, Duration),
+    /// What another instance fetched so long ago, and why it is only a part.
+    Taken(u32, Duration, Option<FetchError>, Duration),
     Panic,
 }
 
@@ -86,6 +89,14 @@ impl Upstream {
                 Act::Fail(error, delay) => {
                     sleep(delay).await;
                     Err(error)
+                }
+                Act::Taken(value, age, missing, delay) => {
+                    sleep(delay).await;
+                    Ok(Fetched::Taken {
+                        value,
+                        age,
+                        missing,
+                    })
                 }
                 Act::Panic => panic!("as scripted"),
             }
