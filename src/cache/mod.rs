@@ -110,6 +110,8 @@ pub struct FetchError {
     pub refused: bool,
     /// Our own fault (a panic) rather than the upstream's: the next reader may try at once.
     pub retry_at_once: bool,
+    /// This instance alone has the trouble: others need not hear of it.
+    pub local: bool,
 }
 
 impl FetchError {
@@ -120,6 +122,7 @@ impl FetchError {
             retry_after: None,
             refused: false,
             retry_at_once: false,
+            local: false,
         }
     }
 
@@ -130,6 +133,7 @@ impl FetchError {
             retry_after: self.retry_after.max(other.retry_after),
             refused: self.refused || other.refused,
             retry_at_once: self.retry_at_once && other.retry_at_once,
+            local: self.local && other.local,
             ..self
         }
     }

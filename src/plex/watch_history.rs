@@ -153,7 +153,10 @@ async fn for_all(app: &AppState) -> Result<Fetched<Answer>, FetchError> {
 async fn fetch(app: &AppState) -> Result<Answer, FetchError> {
     let answer = newest(app.store.reader()).await.map_err(|error| {
         tracing::error!("Error fetching watch history from database: {error}");
-        FetchError::new("The database can't be read")
+        FetchError {
+            local: true,
+            ..FetchError::new("The database can't be read")
+        }
     })?;
     Ok(answer)
 }

@@ -84,11 +84,11 @@ impl Shared {
             .await?;
         // As patient as requests will be: a Redis that is too slow for them is not put to use.
         let mut now = generation::look(&commands, settings.timeout).await?;
-        let (owed, before) = {
+        let (owed, missed) = {
             let mut state = self.state();
-            (std::mem::take(&mut state.owed), state.generation.clone())
+            (std::mem::take(&mut state.owed), state.may_have_missed(&now))
         };
-        if before.is_some_and(|before| before != now) {
+        if missed {
             heard(Heard::Expired);
         }
         if owed {

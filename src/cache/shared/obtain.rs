@@ -137,9 +137,9 @@ async fn fetch_for_all<T: Portable>(
     match &fetched {
         Ok(Fetched::Whole(value)) => publish(held, value, None, ttl),
         Ok(Fetched::Partial(value, error)) => publish(held, value, Some(error.into()), ttl),
-        Err(error) => held.fail(error.into()),
-        // Nothing that was fetched.
-        Ok(Fetched::Taken { .. }) => drop(held),
+        Err(error) if !error.local => held.fail(error.into()),
+        // Nothing for others: the next one fetches for itself.
+        Err(_) | Ok(Fetched::Taken { .. }) => drop(held),
     }
     fetched
 }

@@ -119,6 +119,15 @@ impl State {
         (link, trouble_since)
     }
 
+    /// Whether something may have been invalidated since the last connection, or, if there was
+    /// none yet, since the start.
+    pub(super) fn may_have_missed(&self, now: &Generation) -> bool {
+        match &self.generation {
+            Some(before) => before != now,
+            None => self.stage == Stage::Down,
+        }
+    }
+
     /// Somebody has told what led to `now`. True if something before that was not told.
     pub(super) fn follow(&mut self, now: Generation) -> bool {
         let known = self.generation.as_ref().map_or(0, |known| known.events);
