@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::record::{Failure, Keys, Lease, Realm, Record, whole_ms};
+use super::record::{Failure, Keys, LARGEST, LARGEST_RECORD, Lease, Realm, Record, whole_ms};
 use super::state::Link;
 use super::trouble::Trouble;
 
@@ -22,11 +22,18 @@ const FAILURE: Duration = Duration::from_secs(5);
 /// Looks at a value and takes the lease if there is none that will do.
 /// KEYS value, record, lease. ARGV the lease, its time, the greatest age (negative: take no value),
 /// the longest time that a lease can have, the instance whose failures do not count (empty: all
-/// failures do not). Times in milliseconds.
+/// failures do not), the greatest length of a value and of the rest. Times in milliseconds.
 const CLAIM: &str = r#"
-local value, record = redis.pcall('GET', KEYS[1]), redis.pcall('GET', KEYS[2])
+local function text(key, most)
+    local size = redis.pcall('STRLEN', key)
+    if type(size) == 'number' and size > 0 and size <= tonumber(most) then
+        return redis.call('GET', key)
+    end
+end
 local oldest = tonumber(ARGV[3])
-if oldest >= 0 and type(value) == 'string' and type(record) == 'string' then
+local record = oldest >= 0 and text(KEYS[2], ARGV[7])
+local value = record and text(KEYS[1], ARGV[6])
+if value then
     local left = redis.call('PTTL', KEYS[1])
     local ttl = tonumber(string.match(record, '"ttl_ms":(%d+)'))
     if ttl and left > 0 and ttl - left <= oldest then
@@ -35,10 +42,10 @@ if oldest >= 0 and type(value) == 'string' and type(record) == 'string' then
 end
 local rest = redis.call('PTTL', KEYS[3])
 if rest >= 0 and rest <= tonumber(ARGV[4]) then
-    local lease = redis.pcall('GET', KEYS[3])
-    local failed = type(lease) == 'string' and string.find(lease, '"failed":', 1, true)
+    local lease = text(KEYS[3], ARGV[7])
+    local failed = lease and string.find(lease, '"failed":', 1, true)
     local mine = failed and string.find(lease, ARGV[5], 1, true)
-    if type(lease) == 'string' and not mine then
+    if lease and not mine then
         return {'busy', lease}
     end
 end
@@ -157,6 +164,8 @@ impl Shared {
                             }))
                             .arg(whole_ms(LONGEST_LEASE))
                             .arg(pardoned)
+                            .arg(LARGEST)
+                            .arg(LARGEST_RECORD)
                     },
                 );
             let patience = deadline.saturating_duration_since(Instant::now());

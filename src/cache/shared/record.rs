@@ -16,7 +16,9 @@ use sha2::Sha256;
 /// In front of every key of ours (contract 07, section 5).
 pub(super) const PREFIX: &str = "komandorr:";
 /// A larger value is neither written nor read.
-const LARGEST: usize = 8 * 1024 * 1024;
+pub(super) const LARGEST: usize = 8 * 1024 * 1024;
+/// Nor is a record or a lease that is longer than any of ours.
+pub(super) const LARGEST_RECORD: usize = 64 * 1024;
 
 /// The instances that may share values: those that ask the same Plex server with the same token.
 #[derive(Clone)]
@@ -141,9 +143,6 @@ impl Record {
         realm: &Realm,
         generation: &str,
     ) -> Option<(Self, Box<RawValue>)> {
-        if value.len() > LARGEST {
-            return None;
-        }
         let record: Self = serde_json::from_slice(record).ok()?;
         let value = String::from_utf8(value).ok()?;
         let genuine = record.server == realm.id
