@@ -147,6 +147,7 @@ fn hear(app: &AppState, heard: Heard) {
     match heard {
         Heard::Cleared => {
             tracing::info!("All caches cleared by another instance");
+            app.shared.forget_counts();
             caches::clear();
             let app = app.clone();
             tokio::spawn(async move { kept::forget_answers(&app).await });
