@@ -230,6 +230,7 @@ pub fn start_refresher(app: &AppState, tasks: &Tasks) {
     tasks.every_from_now("Statistics refresher", interval, move || {
         let app = app.clone();
         async move {
+            app.shared.settled().await;
             let effort = effort(&app.settings.current(), started);
             // What failed is logged where it failed.
             let _ = run_in_turn(&app, effort).await;

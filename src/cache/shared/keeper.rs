@@ -101,6 +101,7 @@ impl Shared {
             state.generation = Some(now);
             state.connected(commands)
         };
+        self.0.settled.notify_waiters();
         match down_since {
             None => tracing::info!("Redis cache initialized: {}", settings.place),
             Some(since) => {
@@ -214,7 +215,9 @@ impl Shared {
     }
 
     fn report_down(&self, trouble: Trouble) {
-        if self.state().down(trouble) {
+        let news = self.state().down(trouble);
+        self.0.settled.notify_waiters();
+        if news {
             tracing::warn!("Failed to connect to Redis: {trouble}. Using in-memory cache.");
         }
     }

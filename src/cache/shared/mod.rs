@@ -23,6 +23,7 @@ mod record;
 mod state;
 mod trouble;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -56,6 +57,8 @@ struct Inner {
     state: Mutex<State>,
     /// Wakes the keeper when a request finds Redis failing.
     failed: Notify,
+    /// Wakes who waits for the end of the first attempt to connect.
+    settled: Notify,
     /// The names whose fetch has ended, here or elsewhere.
     news: broadcast::Sender<String>,
     hits: AtomicU64,
@@ -72,6 +75,7 @@ impl Shared {
             instance: record::random(),
             state: Mutex::new(state),
             failed: Notify::new(),
+            settled: Notify::new(),
             news: broadcast::Sender::new(NEWS),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -115,6 +119,16 @@ impl Shared {
     /// Whether values are shared at present.
     pub fn is_connected(&self) -> bool {
         self.state().link().is_some()
+    }
+
+    /// Waits until it is known whether Redis can be used: two seconds after the start at most. What
+    /// nobody waits for need not be fetched by every instance that starts.
+    pub async fn settled(&self) {
+        let mut settled = pin!(self.0.settled.notified());
+        settled.as_mut().enable();
+        if self.state().stage() == Stage::Connecting {
+            settled.await;
+        }
     }
 
     /// The connection, while there is one that works.
