@@ -23,7 +23,7 @@ test: rust redis ## Run all tests
 	cargo test --locked
 
 soak: rust redis ## Run the long versions of tests (minutes)
-	KOMANDORR_SOAK=1 cargo test --locked --test blackbox -- --test-threads 1 --nocapture history_sync::
+	KOMANDORR_SOAK=1 cargo test --locked --test blackbox -- --test-threads 1 --nocapture history_sync:: redis::calls::
 
 bench: rust redis ## Measure cached answers, a long history, open tabs and Redis (needs wrk, redis-server, oha)
 	@$(call need,wrk,wrk)

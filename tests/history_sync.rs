@@ -11,7 +11,7 @@ use sqlx::Row as _;
 use tempfile::TempDir;
 
 use crate::harness::database::{execute, integrity, rows, texts};
-use crate::harness::{Builder, Server, until, until_asked};
+use crate::harness::{Builder, Server, soak, until, until_asked};
 
 const HISTORY: &str = "/api/plex/watch-history";
 const SYNC: &str = "/api/plex/watch-history/sync";
@@ -790,12 +790,6 @@ async fn a_stop_in_the_middle_of_a_run_is_quick_and_the_next_run_resumes() {
     let server = in_directory(directory, &plex).start().await;
     assert_eq!(sync(&server).await["new"], 700);
     assert_in_step(server.directory.path(), &plex).await;
-}
-
-/// Whether the long versions are wanted: `KOMANDORR_SOAK=1`.
-#[expect(clippy::disallowed_methods, reason = "of the test, not of the program")]
-fn soak() -> bool {
-    std::env::var_os("KOMANDORR_SOAK").is_some()
 }
 
 /// With `KOMANDORR_SOAK=1` as often as a release has to survive it.

@@ -36,6 +36,12 @@ pub(crate) async fn until_asked(what: &str, mut condition: impl AsyncFnMut() -> 
     }
 }
 
+/// Whether the long versions are wanted: `KOMANDORR_SOAK=1`.
+#[expect(clippy::disallowed_methods, reason = "of the test, not of the program")]
+pub(crate) fn soak() -> bool {
+    std::env::var_os("KOMANDORR_SOAK").is_some()
+}
+
 /// The binary under test, without an environment but for what the caller gives it.
 pub(crate) fn command(directory: &Path) -> tokio::process::Command {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_komandorr"));
