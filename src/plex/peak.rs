@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::moment::Moment;
 use crate::app::AppState;
 use crate::compat::datetime;
 use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
@@ -153,15 +154,19 @@ pub(super) fn observe(app: &AppState, streams: usize) {
 /// Lets the other instances know, which count the streams themselves only when it is their turn to
 /// ask Plex. Nobody waits for it.
 fn tell(app: &AppState, word: &Word) {
-    let (app, word) = (app.clone(), serde_json::to_string(word));
-    if let Ok(word) = word {
-        tokio::spawn(async move { app.shared.tell(word).await });
+    if let (Ok(word), Some(now)) = (serde_json::to_string(word), Moment::now(app)) {
+        let signed = format!("{} {word}", now.realm().sign(&word));
+        let app = app.clone();
+        tokio::spawn(async move { app.shared.tell(signed).await });
     }
 }
 
-/// Another instance has said something.
-pub(super) fn hear(app: &AppState, word: &str) {
-    let Ok(word) = serde_json::from_str(word) else {
+/// Another instance has said something; one of another Plex server is not meant.
+pub(super) fn hear(app: &AppState, signed: &str) {
+    let (Some((sign, word)), Some(now)) = (signed.split_once(' '), Moment::now(app)) else {
+        return;
+    };
+    let (true, Ok(word)) = (sign == now.realm().sign(word), serde_json::from_str(word)) else {
         return;
     };
     let app = app.clone();

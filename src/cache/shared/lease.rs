@@ -36,7 +36,7 @@ local value = record and text(KEYS[1], ARGV[6])
 if value then
     local left = redis.call('PTTL', KEYS[1])
     local ttl = tonumber(string.match(record, '"ttl_ms":(%d+)'))
-    if ttl and left > 0 and ttl - left <= oldest then
+    if ttl and left > 0 and left <= ttl and ttl - left <= oldest then
         return {'value', value, record, left}
     end
 end
@@ -281,7 +281,7 @@ impl Held {
     /// Lets other instances know that the fetch has failed.
     pub(super) fn fail(mut self, failure: Failure) {
         self.settled = true;
-        self.release(&self.lease.failed(failure).to_json());
+        self.release(&self.lease.failed(failure, &self.realm).to_json());
     }
 
     fn release(&self, instead: &str) {

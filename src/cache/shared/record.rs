@@ -20,7 +20,11 @@ pub(super) const LARGEST: usize = 8 * 1024 * 1024;
 /// Nor is a record or a lease that is longer than any of ours.
 pub(super) const LARGEST_RECORD: usize = 64 * 1024;
 
-/// The instances that may share values: those that ask the same Plex server with the same token.
+/// The form of the values that this version writes and reads.
+const FORM: &str = env!("CARGO_PKG_VERSION");
+
+/// The instances that may share values: those of the same version that ask the same Plex server
+/// with the same token.
 #[derive(Clone)]
 pub struct Realm {
     /// What instances compare; tells nothing about address or token.
@@ -32,9 +36,19 @@ pub struct Realm {
 impl Realm {
     /// The realm of those who know this `secret` of this server.
     pub fn new(server: &str, secret: &str) -> Self {
-        let key = keyed(secret.as_bytes(), &[b"komandorr values", server.as_bytes()]);
+        let parts = [b"komandorr values", FORM.as_bytes(), server.as_bytes()];
+        let key = keyed(secret.as_bytes(), &parts);
         let id = hex(&keyed(&key, &[b"identity"])[..16]);
         Self { id, key }
+    }
+
+    /// What to put beside `text` so that others of this realm know that one of them says it.
+    pub fn sign(&self, text: &str) -> String {
+        self.seal(&[b"said", text.as_bytes()])
+    }
+
+    fn seal(&self, parts: &[&[u8]]) -> String {
+        hex(&keyed(&self.key, parts)[..16])
     }
 }
 
@@ -162,7 +176,7 @@ impl Record {
             &missing.and_then(Result::ok).unwrap_or_default(),
             value.as_bytes(),
         ];
-        hex(&keyed(&realm.key, &parts)[..16])
+        realm.seal(&parts)
     }
 }
 
@@ -178,6 +192,9 @@ pub(super) struct Lease {
     /// The fetch has failed; until this lease expires nobody needs to try again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) failed: Option<Failure>,
+    /// Keyed hash of the failure.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    seal: String,
 }
 
 impl Lease {
@@ -187,21 +204,31 @@ impl Lease {
             instance: instance.to_owned(),
             token: random(),
             failed: None,
+            seal: String::new(),
         }
     }
 
     /// None for what is no lease of this realm.
     pub(super) fn read(text: &[u8], realm: &Realm) -> Option<Self> {
         let lease: Self = serde_json::from_slice(text).ok()?;
-        (lease.server == realm.id).then_some(lease)
+        let genuine = lease.failed.is_none() || lease.seal == lease.sealed(realm);
+        (lease.server == realm.id && genuine).then_some(lease)
     }
 
     /// What stands in the place of this lease once its fetch has failed.
-    pub(super) fn failed(&self, failure: Failure) -> Self {
-        Self {
+    pub(super) fn failed(&self, failure: Failure, realm: &Realm) -> Self {
+        let mut failed = Self {
             failed: Some(failure),
             ..self.clone()
-        }
+        };
+        failed.seal = failed.sealed(realm);
+        failed
+    }
+
+    fn sealed(&self, realm: &Realm) -> String {
+        // Strings and numbers only: it can't fail.
+        let failed = serde_json::to_vec(&self.failed).unwrap_or_default();
+        realm.seal(&[b"failure", self.token.as_bytes(), &failed])
     }
 
     pub(super) fn to_json(&self) -> String {
@@ -295,6 +322,25 @@ mod tests {
         let json = serde_json::to_vec(&record).unwrap();
         let (read, _) = Record::open("x", &json, value().get().into(), &ours, "g").unwrap();
         assert_eq!(FetchError::from(read.missing.unwrap()), error);
+    }
+
+    #[test]
+    fn a_failure_is_believed_only_if_its_own_realm_tells_it() {
+        let ours = realm();
+        let failure = Failure::from(&FetchError::new("Connection timeout"));
+        let failed = Lease::new(&ours, "there").failed(failure.clone(), &ours);
+        let read = |lease: &Lease| Lease::read(lease.to_json().as_bytes(), &ours);
+        assert_eq!(read(&failed).unwrap().failed, Some(failure.clone()));
+        let invented = Lease {
+            failed: Some(failure),
+            ..Lease::new(&ours, "there")
+        };
+        assert!(read(&invented).is_none());
+        assert!(read(&Lease::new(&ours, "there")).is_some());
+        let other = Realm::new("http://other:32400/", "secret-token");
+        assert!(read(&Lease::new(&other, "there")).is_none());
+        assert_ne!(ours.sign("x"), other.sign("x"));
+        assert_ne!(ours.sign("x"), ours.sign("y"));
     }
 
     #[test]
