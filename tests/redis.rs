@@ -39,6 +39,8 @@ fn instance(plex: &Simulator, redis: &impl Reachable) -> Builder {
         .env("PLEX_TV_URL", &plex.url())
         .env("HISTORY_SYNC_INTERVAL", "3600")
         .env("TZ", "UTC")
+        // On a busy machine Redis may take longer than the 100 ms that a server gives it.
+        .env("REDIS_TIMEOUT_MS", "2000")
         .redis(redis)
 }
 
