@@ -25,14 +25,19 @@ pub(super) const NOTES: &str = "komandorr:note:";
 const LONGEST_CLEAR: Duration = Duration::from_secs(5);
 const KEYS_PER_LOOK: u32 = 1000;
 
-/// Whatever somebody else has put there is removed: a wrong type, or a count that is none.
+/// Whatever somebody else has put there is replaced: a wrong type, an epoch or a count that is none.
+/// It writes each time, which a server that takes no writes refuses.
 const MEND: &str = r"
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'hash' and kind ~= 'none' then
     redis.call('DEL', KEYS[1])
 end
-redis.call('HSETNX', KEYS[1], 'epoch', ARGV[1])
-if type(redis.pcall('HINCRBY', KEYS[1], 'events', 0)) == 'table' then
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if not epoch or #epoch ~= 32 or string.find(epoch, '%X') then
+    redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
+end
+local events = redis.pcall('HINCRBY', KEYS[1], 'events', 0)
+if type(events) ~= 'number' or events < 0 or events > 1e15 then
     redis.call('HSET', KEYS[1], 'events', 0)
 end
 ";
@@ -105,6 +110,13 @@ pub enum Heard {
     },
 }
 
+impl Heard {
+    /// Whether it is about everything, and changes the epoch.
+    pub(super) const fn outdates_all(&self) -> bool {
+        matches!(self, Self::Cleared | Self::Expired)
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 pub(super) struct Message {
     /// The instance that sends it.
@@ -129,10 +141,9 @@ pub(super) async fn look(commands: &Commands, patience: Duration) -> Result<Gene
 }
 
 impl Shared {
-    /// The epoch in force, while connected.
+    /// The epoch in force, while connected; none while something is owed.
     pub(super) fn generation(&self) -> Option<String> {
-        let state = self.state();
-        state.generation.as_ref().map(|now| now.epoch.clone())
+        self.state().epoch()
     }
 
     /// Empties Redis of all our values and tells the other instances to empty their memory.
@@ -183,10 +194,8 @@ impl Shared {
         // What is not told now the keeper makes good when Redis is back.
         let owed = self.is_wanted() && !matches!(heard, Heard::Told { .. });
         let mut state = self.state();
-        told.map(|now| {
-            state.follow(now);
-        })
-        .inspect_err(|_| state.owed |= owed)
+        told.map(|now| state.missed |= state.follow(now, heard))
+            .inspect_err(|_| state.owed += u64::from(owed))
     }
 
     /// Changes what all instances have in common, and tells them why.
@@ -200,12 +209,11 @@ impl Shared {
             heard: heard.clone(),
         };
         let message = serde_json::to_string(&message).map_err(|_| Trouble::Protocol)?;
-        let everything = matches!(heard, Heard::Cleared | Heard::Expired);
         let text = format!("{MEND}{INVALIDATE}");
         let command = script(&text, &[KEY], |command| {
             command
                 .arg(random())
-                .arg(u8::from(everything))
+                .arg(u8::from(heard.outdates_all()))
                 .arg(&self.0.channels.invalidated)
                 .arg(message)
         });

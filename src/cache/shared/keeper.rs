@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::Shared;
 use super::generation::{self, Generation, Heard};
-use super::link;
+use super::link::{self, Commands};
 use super::state::Link;
 use super::trouble::Trouble;
 use crate::tasks::Tasks;
@@ -82,24 +82,27 @@ impl Shared {
         messages
             .subscribe(&[&*channels.ended, &channels.invalidated])
             .await?;
-        // As patient as requests will be: a Redis that is too slow for them is not put to use.
-        let mut now = generation::look(&commands, settings.timeout).await?;
-        let (owed, missed) = {
+        let (link, down_since) = loop {
+            // As patient as requests will be: a Redis that is too slow for them is not put to use.
+            let mut now = generation::look(&commands, settings.timeout).await?;
+            let (before, missed) = {
+                let state = self.state();
+                let missed = state.missed || state.may_have_missed(&now);
+                (state.generation.clone(), missed)
+            };
+            if missed {
+                heard(Heard::Expired);
+            }
+            now = self.pay(&commands).await?.unwrap_or(now);
+            let orphans = std::mem::take(&mut self.state().orphans);
+            self.release_all(&commands, &orphans).await;
             let mut state = self.state();
-            (std::mem::take(&mut state.owed), state.may_have_missed(&now))
-        };
-        if missed {
-            heard(Heard::Expired);
-        }
-        if owed {
-            // What was invalidated here while nobody could be told.
-            let told = self.tell_all(&commands, &Heard::Expired).await;
-            now = told.inspect_err(|_| self.state().owed = true)?;
-        }
-        let (link, down_since) = {
-            let mut state = self.state();
-            state.generation = Some(now);
-            state.connected(commands)
+            // Requests of before may just have found that they could not say something.
+            if state.owed == 0 && state.orphans.is_empty() && state.generation == before {
+                state.generation = Some(now);
+                state.missed = false;
+                break state.connected(commands);
+            }
         };
         self.0.settled.notify_waiters();
         match down_since {
@@ -115,6 +118,18 @@ impl Shared {
             ping,
             messages,
         })
+    }
+
+    /// Makes good what was invalidated while nobody could be told; returns what is in force since.
+    async fn pay(&self, commands: &Commands) -> Result<Option<Generation>, Trouble> {
+        let owed = self.state().owed;
+        if owed == 0 {
+            return Ok(None);
+        }
+        let now = self.tell_all(commands, &Heard::Expired).await?;
+        // Only now: this task may be given up at any time.
+        self.state().owed -= owed;
+        Ok(Some(now))
     }
 
     /// Listens until the connection is of no use any more; returns why.
@@ -153,9 +168,14 @@ impl Shared {
         heard: &(impl Fn(Heard) + Sync),
     ) -> Result<(), Trouble> {
         let commands = &session.link.commands;
+        if let Some(now) = self.pay(commands).await? {
+            let mut state = self.state();
+            state.missed |= state.follow(now, &Heard::Expired);
+        }
         let before = self.state().generation.clone();
         let now = generation::look(commands, LONGEST_PROBE).await?;
-        if before.as_ref() != Some(&now) {
+        let missed = std::mem::take(&mut self.state().missed);
+        if missed || before.as_ref() != Some(&now) {
             // Word of it may still be on its way.
             let late = async {
                 while let Some(message) = session.messages.next().await {
@@ -163,7 +183,7 @@ impl Shared {
                 }
             };
             let _elapsed = timeout(LATE, late).await;
-            self.compare(before.as_ref(), now, heard);
+            self.compare(before.as_ref(), now, missed, heard);
         }
         timeout(LONGEST_PROBE, session.ping.ping::<Value>()).await??;
         Ok(())
@@ -174,17 +194,18 @@ impl Shared {
         &self,
         before: Option<&Generation>,
         now: Generation,
+        missed: bool,
         heard: &(impl Fn(Heard) + Sync),
     ) {
         let unheard = {
             let mut state = self.state();
-            let unheard = state.generation.as_ref() == before;
+            let unheard = state.generation.as_ref() == before && before != Some(&now);
             if unheard {
                 state.generation = Some(now);
             }
             unheard
         };
-        if unheard {
+        if unheard || missed {
             tracing::debug!("Redis: something was invalidated unheard");
             heard(Heard::Expired);
         }
@@ -207,7 +228,7 @@ impl Shared {
         if message.from == self.0.instance {
             return;
         }
-        let missed = self.state().follow(now);
+        let missed = self.state().follow(now, &message.heard);
         if missed {
             heard(Heard::Expired);
         }

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::{Cmd, Value};
 use serde_json::value::RawValue;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Shared;
+use super::link::Commands;
 use super::record::{Failure, Keys, LARGEST, LARGEST_RECORD, Lease, Realm, Record, whole_ms};
 use super::state::Link;
 use super::trouble::Trouble;
@@ -50,26 +52,33 @@ if rest >= 0 and rest <= tonumber(ARGV[4]) then
     end
 end
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-return {'claimed'}
+local time = redis.call('TIME')
+return {'claimed', time[1] * 1000 + math.floor(time[2] / 1000)}
 "#;
 
 /// KEYS lease. ARGV the lease, its time.
 const EXTEND: &str = r"
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then
     return 0
 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 ";
 
-/// Writes a value, unless the lease was lost, and gives the lease back.
+/// Writes a value, unless the lease was lost, and gives the lease back. A server that was frozen
+/// may come to this late: the value is then as old as it is, or not written at all.
 /// KEYS value, record, lease. ARGV the lease (empty: whoever holds it), value, record, their time,
-/// channel, name.
+/// channel, name, when it was fetched.
 const PUBLISH: &str = r"
-if ARGV[1] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[1] then
+if ARGV[1] ~= '' and redis.pcall('GET', KEYS[3]) ~= ARGV[1] then
     return 0
 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
-redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+local time = redis.call('TIME')
+local age = time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[7])
+local left = tonumber(ARGV[4]) - math.max(age, 0)
+if left > 0 then
+    redis.call('SET', KEYS[1], ARGV[2], 'PX', left)
+    redis.call('SET', KEYS[2], ARGV[3], 'PX', left)
+end
 redis.call('DEL', KEYS[3])
 redis.call('PUBLISH', ARGV[5], ARGV[6])
 return 1
@@ -79,7 +88,7 @@ return 1
 /// KEYS lease. ARGV the lease, what to put in its place (empty: nothing), for how long, channel,
 /// name.
 const RELEASE: &str = r"
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then
     return 0
 end
 if ARGV[2] == '' then
@@ -89,6 +98,12 @@ else
 end
 redis.call('PUBLISH', ARGV[4], ARGV[5])
 return 1
+";
+
+/// The server's time. KEYS one that lives there.
+const NOW: &str = r"
+local time = redis.call('TIME')
+return time[1] * 1000 + math.floor(time[2] / 1000)
 ";
 
 /// What was found under a name.
@@ -116,9 +131,10 @@ impl Claim {
     }
 }
 
-/// A lease that this instance holds. Dropped, it is given back.
+/// A lease that this instance holds, or may hold. Dropped, it is given back.
 pub(super) struct Held {
     shared: Shared,
+    /// By which it was taken.
     link: Link,
     name: String,
     keys: Keys,
@@ -126,7 +142,17 @@ pub(super) struct Held {
     lease: Lease,
     /// In force when it was taken: what is fetched belongs to it.
     generation: String,
+    /// When it was asked for, and when that was for Redis, in milliseconds.
+    since: (Instant, u64),
     settled: bool,
+}
+
+/// A lease that could not be given back.
+#[derive(Clone, Debug)]
+pub(super) struct Orphan {
+    key: String,
+    lease: String,
+    name: String,
 }
 
 impl Shared {
@@ -147,8 +173,20 @@ impl Shared {
         let Some(generation) = self.generation() else {
             return Err(Trouble::Lost);
         };
-        let lease = Lease::new(realm, &self.0.instance);
-        let json = lease.to_json();
+        // Before it is known who has it: a server that was frozen may come to this late, and then
+        // comes to its return as well.
+        let mut held = Box::new(Held {
+            shared: self.clone(),
+            link: link.clone(),
+            name: name.to_owned(),
+            keys: keys.clone(),
+            realm: realm.clone(),
+            lease: Lease::new(realm, &self.0.instance),
+            generation: generation.clone(),
+            since: (Instant::now(), 0),
+            settled: false,
+        });
+        let json = held.lease.to_json();
         let mut oldest = oldest;
         loop {
             let command =
@@ -172,19 +210,14 @@ impl Shared {
             let answer = link.commands.ask(&command, patience).await;
             let answer: Vec<Value> = self.noted(link, answer)?;
             let found = match answer.as_slice() {
-                [_] => {
-                    return Ok(Claim::Ours(Box::new(Held {
-                        shared: self.clone(),
-                        link: link.clone(),
-                        name: name.to_owned(),
-                        keys,
-                        realm: realm.clone(),
-                        lease,
-                        generation,
-                        settled: false,
-                    })));
+                [_, Value::Int(now)] => {
+                    held.since.1 = u64::try_from(*now).unwrap_or_default();
+                    return Ok(Claim::Ours(held));
                 }
-                [_, Value::BulkString(lease)] => return Ok(Claim::of_other(lease, realm)),
+                [_, Value::BulkString(lease)] => {
+                    held.settled = true;
+                    return Ok(Claim::of_other(lease, realm));
+                }
                 [
                     _,
                     Value::BulkString(value),
@@ -198,6 +231,7 @@ impl Shared {
                 _ => return Err(Trouble::Protocol),
             };
             if let Some((record, value, left)) = found {
+                held.settled = true;
                 let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
                 let age = Duration::from_millis(record.ttl_ms).saturating_sub(left);
                 return Ok(Claim::Value(value, record.missing, age));
@@ -217,22 +251,64 @@ impl Shared {
             return;
         };
         let keys = Keys::of(name, link.commands.is_cluster());
-        let command = self.publish(&keys, "", value, &record, ttl, name);
-        let given = link
-            .commands
-            .ask::<Value>(&command, self.0.settings.timeout);
+        let given = timeout(self.0.settings.timeout, async {
+            let patience = self.0.settings.timeout;
+            let now = script(NOW, &[&keys.value], |command| command);
+            let now = link.commands.ask(&now, patience).await?;
+            let command = self.publish(&keys, "", value, &record, (ttl, now), name);
+            link.commands.ask::<Value>(&command, patience).await
+        });
+        let given = given.await.map_err(Trouble::from).flatten();
         // Without it they fetch for themselves.
-        let _ = self.noted(&link, given.await);
+        let _ = self.noted(&link, given);
     }
 
-    /// `lease` may be empty: whoever holds it.
+    /// Gives back what could not be given back while Redis was away.
+    pub(super) async fn release_all(&self, commands: &Commands, orphans: &[Orphan]) {
+        let patience = self.0.settings.timeout;
+        let released = orphans.iter().map(|orphan| async move {
+            let command = self.release(orphan, "");
+            // They end by themselves, too.
+            let _ = commands.ask::<Value>(&command, patience).await;
+        });
+        join_all(released).await;
+    }
+
+    /// Gives a lease back by whatever connection there is, or as soon as there is one: nobody is to
+    /// wait for what nobody fetches.
+    async fn abandon(&self, orphan: Orphan) {
+        let link = {
+            let mut state = self.state();
+            let link = state.link();
+            if link.is_none() {
+                state.orphans.push(orphan.clone());
+            }
+            link
+        };
+        if let Some(link) = link {
+            self.release_all(&link.commands, &[orphan]).await;
+        }
+    }
+
+    fn release(&self, lease: &Orphan, instead: &str) -> Cmd {
+        script(RELEASE, &[&lease.key], |command| {
+            command
+                .arg(&lease.lease)
+                .arg(instead)
+                .arg(whole_ms(FAILURE))
+                .arg(&self.0.channels.ended)
+                .arg(&lease.name)
+        })
+    }
+
+    /// `lease` may be empty: whoever holds it. `fetched` is Redis' time.
     fn publish(
         &self,
         keys: &Keys,
         lease: &str,
         value: &RawValue,
         record: &Record,
-        ttl: Duration,
+        (ttl, fetched): (Duration, u64),
         name: &str,
     ) -> Cmd {
         let keys = [&*keys.value, &keys.record, &keys.lease];
@@ -245,6 +321,7 @@ impl Shared {
                 .arg(whole_ms(ttl))
                 .arg(&self.0.channels.ended)
                 .arg(name)
+                .arg(fetched)
         })
     }
 }
@@ -272,9 +349,11 @@ impl Held {
         let Some(record) = record else { return };
         self.settled = true;
         let lease = self.lease.to_json();
+        let (asked, then) = self.since;
+        let times = (ttl, then + whole_ms(asked.elapsed()));
         let command = self
             .shared
-            .publish(&self.keys, &lease, value, &record, ttl, &self.name);
+            .publish(&self.keys, &lease, value, &record, times, &self.name);
         self.send(command);
     }
 
@@ -285,26 +364,29 @@ impl Held {
     }
 
     fn release(&self, instead: &str) {
-        let command = script(RELEASE, &[&self.keys.lease], |command| {
-            command
-                .arg(self.lease.to_json())
-                .arg(instead)
-                .arg(whole_ms(FAILURE))
-                .arg(&self.shared.0.channels.ended)
-                .arg(&self.name)
-        });
-        self.send(command);
+        self.send(self.shared.release(&self.orphan(), instead));
     }
 
-    /// In the background: whoever waits for the value does not wait for this.
+    fn orphan(&self) -> Orphan {
+        Orphan {
+            key: self.keys.lease.clone(),
+            lease: self.lease.to_json(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// In the background: whoever waits for the value does not wait for this. By the connection
+    /// that took the lease, even if it has failed: what was sent by it before comes first.
     fn send(&self, command: Cmd) {
-        let (shared, link) = (self.shared.clone(), self.link.clone());
+        let (shared, link, orphan) = (self.shared.clone(), self.link.clone(), self.orphan());
         // Without a runtime the program is ending; the lease ends by itself.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 let patience = shared.0.settings.timeout;
                 let sent = link.commands.ask::<Value>(&command, patience).await;
-                let _ = shared.noted(&link, sent);
+                if shared.noted(&link, sent).is_err() {
+                    shared.abandon(orphan).await;
+                }
             });
         }
     }

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::generation::Generation;
+use super::generation::{Generation, Heard};
+use super::lease::Orphan;
 use super::link::Commands;
 use super::trouble::Trouble;
 
@@ -69,8 +70,12 @@ pub(super) struct State {
     links: u64,
     /// What all instances had in common at the last look.
     pub(super) generation: Option<Generation>,
-    /// Something was invalidated here while nobody could be told.
-    pub(super) owed: bool,
+    /// How much was invalidated here while nobody could be told.
+    pub(super) owed: u64,
+    /// Something was invalidated elsewhere, and its message may have been lost.
+    pub(super) missed: bool,
+    /// Leases that could not be given back.
+    pub(super) orphans: Vec<Orphan>,
 }
 
 impl State {
@@ -86,7 +91,9 @@ impl State {
             link: None,
             links: 0,
             generation: None,
-            owed: false,
+            owed: 0,
+            missed: false,
+            orphans: Vec::new(),
         }
     }
 
@@ -104,6 +111,13 @@ impl State {
 
     pub(super) fn link(&self) -> Option<Link> {
         self.link.clone()
+    }
+
+    /// The epoch at the last look. None while it does not outdate what was invalidated here, for
+    /// then nothing in Redis can be trusted.
+    pub(super) fn epoch(&self) -> Option<String> {
+        let known = self.generation.as_ref().filter(|_| self.owed == 0);
+        known.map(|now| now.epoch.clone())
     }
 
     /// A new connection works. Returns it, and when the trouble before it began, if there was any.
@@ -128,13 +142,18 @@ impl State {
         }
     }
 
-    /// Somebody has told what led to `now`. True if something before that was not told.
-    pub(super) fn follow(&mut self, now: Generation) -> bool {
-        let known = self.generation.as_ref().map_or(0, |known| known.events);
-        let missed = now.events > known + 1;
-        if now.events > known {
-            self.generation = Some(now);
+    /// Somebody has told what led to `now`: `heard`. True if something before that was not told:
+    /// another invalidation, or the loss of the epoch, which is then another one.
+    pub(super) fn follow(&mut self, now: Generation, heard: &Heard) -> bool {
+        let (known, same) = match &self.generation {
+            Some(known) => (known.events, known.epoch == now.epoch),
+            None => (0, true),
+        };
+        if now.events <= known {
+            return false;
         }
+        let missed = now.events > known + 1 || !(same || heard.outdates_all());
+        self.generation = Some(now);
         missed
     }
 
@@ -161,5 +180,29 @@ impl State {
     fn enter(&mut self, stage: Stage) {
         self.stage = stage;
         self.since = Utc::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generation(epoch: &str, events: u64) -> Generation {
+        let epoch = epoch.to_owned();
+        Generation { epoch, events }
+    }
+
+    #[test]
+    fn what_was_not_told_is_missed() {
+        let mut state = State::new(true);
+        state.generation = Some(generation("a", 5));
+        let name = "plex:activities".to_owned();
+        let one = Heard::Replaced { name };
+        assert!(!state.follow(generation("a", 6), &one));
+        assert!(!state.follow(generation("a", 4), &one), "late");
+        assert!(state.follow(generation("a", 8), &one), "7 is missing");
+        assert!(!state.follow(generation("b", 9), &Heard::Cleared));
+        assert!(state.follow(generation("c", 10), &one), "b was lost");
+        assert_eq!(state.generation, Some(generation("c", 10)));
     }
 }
