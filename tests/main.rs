@@ -27,6 +27,7 @@ mod images;
 mod lifecycle;
 mod recent_media;
 mod redis;
+mod redis_faults;
 mod redis_harness;
 mod secrets;
 mod sessions;
