@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use chrono::Utc;
 use futures_util::StreamExt as _;
-use redis::aio::{PubSubSink, PubSubStream};
+use redis::aio::{PubSub, PubSubSink, PubSubStream};
 use redis::{Msg, Value};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::Shared;
-use super::generation::{self, Generation, Heard};
+use super::generation::{self, Channels, Generation, Heard};
 use super::link::{self, Commands};
+use super::rights;
 use super::state::Link;
 use super::trouble::Trouble;
+use crate::settings::RedisSettings;
 use crate::tasks::Tasks;
 
 /// An attempt to connect is given up after this time.
@@ -36,6 +38,24 @@ struct Session {
     link: Link,
     ping: PubSubSink,
     messages: PubSubStream,
+}
+
+/// Connects for commands and for messages, and does once what will be done.
+///
+/// # Errors
+/// Redis can't be used.
+pub(super) async fn open(
+    settings: &RedisSettings,
+    channels: &Channels,
+) -> Result<(Commands, PubSub), Trouble> {
+    let (commands, mut messages) = link::connect(&settings.place).await?;
+    messages
+        .subscribe(&[&*channels.ended, &channels.invalidated])
+        .await?;
+    // As patient as requests will be: a Redis that is too slow for them is not put to use.
+    generation::look(&commands, settings.timeout).await?;
+    rights::rehearse(&commands, channels, settings.timeout).await?;
+    Ok((commands, messages))
 }
 
 impl Shared {
@@ -77,13 +97,8 @@ impl Shared {
     /// reported as expired.
     async fn connect(&self, heard: &(impl Fn(Heard) + Sync)) -> Result<Session, Trouble> {
         let settings = &self.0.settings;
-        let (commands, mut messages) = link::connect(&settings.place).await?;
-        let channels = &self.0.channels;
-        messages
-            .subscribe(&[&*channels.ended, &channels.invalidated])
-            .await?;
+        let (commands, messages) = open(settings, &self.0.channels).await?;
         let (link, down_since) = loop {
-            // As patient as requests will be: a Redis that is too slow for them is not put to use.
             let mut now = generation::look(&commands, settings.timeout).await?;
             let (before, missed) = {
                 let state = self.state();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::select_ok;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
@@ -14,7 +15,7 @@ use redis::{
 use tokio::time::timeout;
 
 use super::trouble::Trouble;
-use crate::settings::{RedisNode, RedisNodes, RedisPlace};
+use crate::settings::{RedisNode, RedisNodes, RedisPlace, Secret};
 
 /// Nothing that is sent waits longer for its answer; most callers wait less.
 const LONGEST_ANSWER: Duration = Duration::from_secs(2);
@@ -130,22 +131,21 @@ async fn connect_cluster(
     if !place.username.is_empty() {
         builder = builder.username(&place.username);
     }
-    if !place.password.expose().is_empty() {
-        builder = builder.password(place.password.expose());
+    if let Some(password) = password(&place.username, &place.password) {
+        builder = builder.password(password);
     }
     if place.tls {
         builder = builder.tls(TlsMode::Secure);
     }
-    let commands = builder.build()?.get_async_connection().await?;
-    // A message reaches all nodes, whichever it was sent to.
-    let mut last = Trouble::ClusterDown;
-    for node in known {
-        match Client::open(node)?.get_async_pubsub().await {
-            Ok(messages) => return Ok((Commands::Cluster(commands), messages)),
-            Err(error) => last = error.into(),
-        }
-    }
-    Err(last)
+    // A message reaches all nodes, whichever it was sent to: the first that lets us in will do.
+    // Asked before the rest, as this tells why, should none of them.
+    let messages = known
+        .into_iter()
+        .map(|node| Box::pin(async move { Client::open(node)?.get_async_pubsub().await }));
+    let client = builder.build()?;
+    let (messages, _) = select_ok(messages).await?;
+    let commands = client.get_async_connection().await?;
+    Ok((Commands::Cluster(commands), messages))
 }
 
 /// The present master, as the Sentinels tell.
@@ -170,14 +170,14 @@ async fn master(place: &RedisPlace) -> RedisResult<Client> {
     if !place.username.is_empty() {
         builder = builder.set_client_to_redis_username(&place.username);
     }
-    if !place.password.expose().is_empty() {
-        builder = builder.set_client_to_redis_password(place.password.expose());
+    if let Some(password) = self::password(&place.username, &place.password) {
+        builder = builder.set_client_to_redis_password(password);
     }
     if !username.is_empty() {
         builder = builder.set_client_to_sentinel_username(username);
     }
-    if !password.expose().is_empty() {
-        builder = builder.set_client_to_sentinel_password(password.expose());
+    if let Some(password) = self::password(username, password) {
+        builder = builder.set_client_to_sentinel_password(password);
     }
     builder.build()?.async_get_client().await
 }
@@ -197,12 +197,21 @@ fn address(node: &RedisNode, tls: bool) -> ConnectionAddr {
 }
 
 fn info(place: &RedisPlace, address: ConnectionAddr) -> RedisResult<ConnectionInfo> {
-    let mut login = RedisConnectionInfo::default().set_db(place.db.into());
+    // Its name is one more thing that a user would need the right to tell.
+    let mut login = RedisConnectionInfo::default()
+        .set_db(place.db.into())
+        .set_skip_set_lib_name();
     if !place.username.is_empty() {
         login = login.set_username(&place.username);
     }
-    if !place.password.expose().is_empty() {
-        login = login.set_password(place.password.expose());
+    if let Some(password) = password(&place.username, &place.password) {
+        login = login.set_password(password);
     }
     Ok(address.into_connection_info()?.set_redis_settings(login))
+}
+
+/// Without one nobody logs in, and a user that needs none would be taken for the default one.
+fn password<'a>(username: &str, password: &'a Secret) -> Option<&'a str> {
+    let password = password.expose();
+    (!username.is_empty() || !password.is_empty()).then_some(password)
 }

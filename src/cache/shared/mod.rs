@@ -12,7 +12,8 @@
 //! - [`generation`]: how all instances learn what is no longer true.
 //! - [`keeper`]: the task that keeps the connection and listens.
 //! - [`state`]: whether Redis can be used, since when, and why not.
-//! - [`link`], [`trouble`]: the connection, and what can be wrong with it.
+//! - [`link`], [`rights`], [`trouble`]: the connection, what it may do, and what can be wrong
+//!   with it.
 
 mod generation;
 mod keeper;
@@ -20,6 +21,7 @@ mod lease;
 mod link;
 mod obtain;
 mod record;
+mod rights;
 mod state;
 mod trouble;
 
@@ -27,8 +29,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
+use tokio::time::timeout;
 
 pub use generation::Heard;
 pub use obtain::Sought;
@@ -80,6 +84,16 @@ impl Shared {
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }))
+    }
+
+    /// Connects once, as an instance does that starts, and does what requests would.
+    ///
+    /// # Errors
+    /// Why an instance could not use it.
+    pub async fn try_out(settings: &RedisSettings, patience: Duration) -> Result<(), Trouble> {
+        let channels = Channels::of(settings.place.db);
+        timeout(patience, keeper::open(settings, &channels)).await??;
+        Ok(())
     }
 
     /// What operators see.

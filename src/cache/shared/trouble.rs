@@ -107,8 +107,9 @@ fn of_code(code: &str, text: &str) -> Trouble {
 
 /// What a script was refused comes as a general error, from servers before 7.0 always.
 fn of_text(text: &str) -> Trouble {
-    const MEANINGS: [(&str, Trouble); 9] = [
+    const MEANINGS: [(&str, Trouble); 10] = [
         ("ACL failure", Trouble::Permission),
+        ("has no permissions", Trouble::Permission),
         ("can't run this command", Trouble::Permission),
         ("can't access at least one of the keys", Trouble::Permission),
         ("READONLY", Trouble::ReadOnly),
