@@ -2,10 +2,12 @@
 
 use std::os::unix::fs::symlink;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use komandorr::settings::variables;
 use serde_json::json;
 
+use crate::harness::redis::Redis;
 use crate::harness::{Server, command, plex};
 
 async fn run(arguments: &[&str]) -> Output {
@@ -110,7 +112,7 @@ async fn check_shows_what_is_in_force_and_whether_plex_answers() {
         "REDIS_URL                   environment   ***\n",
         "REDIS_SENTINEL_PASSWORD     default       \n",
         "warning: general.timezone: \"Mars/X\" is not the IANA name of a time zone\n",
-        "Plex: Demo Plex answers\n",
+        "Redis: not enabled\nPlex: Demo Plex answers\n",
     ] {
         assert!(said.contains(line), "{line} in {said}");
     }
@@ -123,4 +125,42 @@ async fn check_shows_what_is_in_force_and_whether_plex_answers() {
         said,
         "komandorr: Plex: Could not connect to server - check URL\n"
     );
+}
+
+#[tokio::test]
+async fn check_tells_whether_redis_can_be_used_and_goes_on_to_plex() {
+    let plex = plex(0).await;
+    let mut redis = Redis::builder().password("geheim").start().await;
+    let at = format!("127.0.0.1:{} (DB: 2)", redis.port());
+    let builder = Server::builder().plex(&plex).redis(&redis);
+    let builder = builder.env("REDIS_DB", "2").argument("check");
+    let output = builder.command().output().await.unwrap();
+    let told = printed(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let lines = format!("Redis: {at}: answers\nPlex: Demo Plex answers\n");
+    assert!(told.ends_with(&lines) && !told.contains("geheim"), "{told}");
+
+    redis.freeze();
+    let failed = |output: &Output, trouble: &str| {
+        assert_eq!(output.status.code(), Some(1));
+        let told = printed(output);
+        assert!(told.ends_with("\nPlex: Demo Plex answers\n"), "{told}");
+        let said = String::from_utf8(output.stderr.clone()).unwrap();
+        assert_eq!(said, format!("komandorr: Redis: {at}: {trouble}\n"));
+    };
+    let began = Instant::now();
+    let output = builder.command().output().await.unwrap();
+    failed(&output, "timeout");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    redis.kill();
+    let output = builder.command().output().await.unwrap();
+    failed(&output, "refused");
+
+    plex.refuse().await;
+    let output = builder.command().output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let both =
+        format!("komandorr: Redis: {at}: refused; Plex: Could not connect to server - check URL\n");
+    assert_eq!(said, both);
 }
