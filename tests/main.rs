@@ -29,6 +29,7 @@ mod recent_media;
 mod redis;
 mod redis_faults;
 mod redis_harness;
+mod redis_kinds;
 mod secrets;
 mod sessions;
 mod settings;
