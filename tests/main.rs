@@ -30,6 +30,7 @@ mod redis;
 mod redis_faults;
 mod redis_harness;
 mod redis_kinds;
+mod redis_notes;
 mod secrets;
 mod sessions;
 mod settings;

@@ -155,7 +155,7 @@ impl Shared {
             tokio::select! {
                 biased;
                 message = session.messages.next() => match message {
-                    Some(message) => self.take(&message, heard),
+                    Some(message) => self.hear(&message, heard),
                     None => return Trouble::Lost,
                 },
                 // A request has found out first.
@@ -194,7 +194,7 @@ impl Shared {
             // Word of it may still be on its way.
             let late = async {
                 while let Some(message) = session.messages.next().await {
-                    self.take(&message, heard);
+                    self.hear(&message, heard);
                 }
             };
             let _elapsed = timeout(LATE, late).await;
@@ -227,7 +227,7 @@ impl Shared {
     }
 
     /// What another instance has done.
-    fn take(&self, message: &Msg, heard: &(impl Fn(Heard) + Sync)) {
+    fn hear(&self, message: &Msg, heard: &(impl Fn(Heard) + Sync)) {
         let Ok(text) = message.get_payload::<String>() else {
             return;
         };

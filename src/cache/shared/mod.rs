@@ -10,6 +10,7 @@
 //! - [`lease`]: one instance of all fetches.
 //! - [`obtain`]: from a miss in memory to a value.
 //! - [`generation`]: how all instances learn what is no longer true.
+//! - [`notes`]: small texts that are no cached values.
 //! - [`keeper`]: the task that keeps the connection and listens.
 //! - [`state`]: whether Redis can be used, since when, and why not.
 //! - [`link`], [`rights`], [`trouble`]: the connection, what it may do, and what can be wrong
@@ -19,6 +20,7 @@ mod generation;
 mod keeper;
 mod lease;
 mod link;
+mod notes;
 mod obtain;
 mod record;
 mod rights;
@@ -42,6 +44,7 @@ pub use trouble::Trouble;
 
 use crate::settings::RedisSettings;
 use generation::Channels;
+use notes::Notes;
 use record::Keys;
 use state::{Link, State};
 
@@ -67,6 +70,8 @@ struct Inner {
     news: broadcast::Sender<String>,
     hits: AtomicU64,
     misses: AtomicU64,
+    /// What was put here, for when Redis fails.
+    notes: Mutex<Notes>,
 }
 
 impl Shared {
@@ -83,6 +88,7 @@ impl Shared {
             news: broadcast::Sender::new(NEWS),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
+            notes: Mutex::default(),
         }))
     }
 
