@@ -48,22 +48,18 @@ async fn back(shared: &Shared) {
     until("it is in use again", || shared.is_connected()).await;
 }
 
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 #[tokio::test]
 async fn what_one_puts_all_can_read_and_one_can_take() {
     let redis = Redis::start().await;
     let (one, two) = (on(redis.port()).await, on(redis.port()).await);
     one.put("a", "text", TTL).await;
-    assert_eq!(one.get("a").await, some("text"));
-    assert_eq!(two.get("a").await, some("text"));
+    assert_eq!(one.get("a").await.as_deref(), Some("text"));
+    assert_eq!(two.get("a").await.as_deref(), Some("text"));
     let left: u64 = redis.run(&["PTTL", "komandorr:note:a"]).await;
     assert!((30_000..=60_000).contains(&left), "{left}");
 
     assert!(one.clear().await, "which is about cached values");
-    assert_eq!(two.take("a").await, some("text"));
+    assert_eq!(two.take("a").await.as_deref(), Some("text"));
     for shared in [&one, &two] {
         assert_eq!(shared.get("a").await, None);
         assert_eq!(shared.take("a").await, None);
@@ -93,7 +89,7 @@ async fn what_is_no_note_is_none_and_does_no_harm() {
     assert_eq!(shared.get("a").await, None);
     shared.put("a", "text", Duration::ZERO).await;
     shared.put("b", "text", Duration::MAX).await;
-    assert_eq!(shared.get("b").await, some("text"));
+    assert_eq!(shared.get("b").await.as_deref(), Some("text"));
     assert_eq!(shared.status().last_error, None);
 }
 
@@ -106,19 +102,19 @@ async fn while_redis_is_away_each_has_what_was_put_there() {
     redis.kill();
     down(&one).await;
     down(&two).await;
-    assert_eq!(one.get("before").await, some("1"));
+    assert_eq!(one.get("before").await.as_deref(), Some("1"));
     assert_eq!(two.get("before").await, None);
-    assert_eq!(one.take("before").await, some("1"));
+    assert_eq!(one.take("before").await.as_deref(), Some("1"));
     assert_eq!(one.take("before").await, None);
     one.put("meanwhile", "3", TTL).await;
-    assert_eq!(one.get("meanwhile").await, some("3"));
+    assert_eq!(one.get("meanwhile").await.as_deref(), Some("3"));
 
     redis.start_again().await;
     back(&one).await;
     back(&two).await;
-    assert_eq!(one.get("meanwhile").await, some("3"));
+    assert_eq!(one.get("meanwhile").await.as_deref(), Some("3"));
     assert_eq!(two.get("meanwhile").await, None);
-    assert_eq!(one.take("meanwhile").await, some("3"));
+    assert_eq!(one.take("meanwhile").await.as_deref(), Some("3"));
     assert_eq!(one.take("meanwhile").await, None);
     // Nobody can tell whether somebody has taken it.
     assert_eq!(one.take("lost").await, None);
@@ -131,17 +127,25 @@ async fn what_was_taken_here_is_taken_here_although_redis_has_not_heard_of_it() 
     let (one, two) = (on(proxy.port()).await, on(redis.port()).await);
     one.put("a", "1", TTL).await;
     one.put("b", "2", TTL).await;
-    assert_eq!(two.take("b").await, some("2"));
+    assert_eq!(two.take("b").await.as_deref(), Some("2"));
     proxy.refuse().await;
     down(&one).await;
-    assert_eq!(one.take("a").await, some("1"));
-    assert_eq!(one.get("b").await, some("2"), "the price of the copy");
+    assert_eq!(one.take("a").await.as_deref(), Some("1"));
+    assert_eq!(
+        one.get("b").await.as_deref(),
+        Some("2"),
+        "the price of the copy"
+    );
     proxy.admit();
     back(&one).await;
     assert_eq!(one.get("a").await, None);
     assert_eq!(one.take("a").await, None);
     assert_eq!(one.take("b").await, None, "the other has taken it");
-    assert_eq!(two.take("a").await, some("1"), "the price of the copy");
+    assert_eq!(
+        two.take("a").await.as_deref(),
+        Some("1"),
+        "the price of the copy"
+    );
 }
 
 #[tokio::test]

@@ -241,9 +241,10 @@ mod tests {
             assert_eq!(shared.get("b").await, None);
             shared.put("a", "two", TTL).await;
             assert_eq!(shared.get("a").await.as_deref(), Some("two"));
-            advance(TTL - Duration::from_millis(1)).await;
+            let last = Duration::from_millis(1);
+            advance(TTL.saturating_sub(last)).await;
             assert_eq!(shared.get("a").await.as_deref(), Some("two"));
-            advance(Duration::from_millis(1)).await;
+            advance(last).await;
             assert_eq!(shared.get("a").await, None);
             assert_eq!(shared.take("a").await, None);
         }
