@@ -325,14 +325,10 @@ async fn a_cluster_is_shared_cleared_lost_and_found() {
 async fn why_no_node_of_a_cluster_lets_us_in() {
     let plex = plex(0).await;
     let nowhere = Redis::nowhere();
-    let guarded = Redis::builder()
-        .config("cluster-enabled", "yes")
-        .password("root")
-        .start()
-        .await;
+    let guarded = Redis::builder().cluster().password("root");
+    let guarded = guarded.start().await;
     // No slots are given to anybody yet.
-    let lone = Redis::builder().config("cluster-enabled", "yes");
-    let lone = lone.start().await;
+    let lone = Redis::builder().cluster().start().await;
     for (redis, trouble) in [
         (&nowhere, "refused"),
         (&guarded, "auth"),
@@ -345,6 +341,41 @@ async fn why_no_node_of_a_cluster_lets_us_in() {
         let end = format!("cluster 127.0.0.1:{}: {trouble}\n", redis.port());
         assert!(said.ends_with(&end), "{said}");
     }
+}
+
+/// Asks with the rights of the documents and this one more, and then without this one.
+async fn needs(redis: &Redis, right: &str, url: &str) {
+    let rule = user(&RIGHTS);
+    let mut words = vec!["ACL", "SETUSER"];
+    words.extend(rule.split(' '));
+    let given = format!("+{right}");
+    words.push(&given);
+    let _: () = redis.run(&words).await;
+    let plex = plex(0).await;
+    let check = async || {
+        let check = as_user(instance(&plex, redis));
+        let check = check.env("REDIS_URL", url).env("REDIS_DB", "0");
+        said(check.argument("check")).await
+    };
+    assert_eq!(check().await, "", "{right}");
+    let taken = format!("-{right}");
+    let _: () = redis.run(&["ACL", "SETUSER", "komandorr", &taken]).await;
+    let said = check().await;
+    assert!(said.ends_with(": permission\n"), "{right}: {said}");
+}
+
+#[tokio::test]
+async fn a_user_of_a_cluster_may_ask_who_has_which_keys() {
+    let node = Redis::builder().cluster().start().await;
+    let all = ["CLUSTER", "ADDSLOTSRANGE", "0", "16383"];
+    let _: () = node.run(&all).await;
+    until_asked("it has all keys", async || {
+        let info: String = node.run(&["CLUSTER", "INFO"]).await;
+        info.contains("cluster_state:ok")
+    })
+    .await;
+    let url = format!("redis-cluster://127.0.0.1:{}", node.port());
+    needs(&node, "cluster|slots", &url).await;
 }
 
 #[tokio::test]
@@ -381,6 +412,7 @@ async fn a_new_master_takes_the_place_of_the_old_one() {
     share(&plex, &one, &two).await;
     assert!(!successor.keys("komandorr:plex:*").await.is_empty());
 
+    needs(successor, "role", &sentinels.url()).await;
     let unknown = sentinels.url().replace("mymaster", "other");
     let lost = instance(&plex, &sentinels).env("REDIS_URL", &unknown);
     down(&lost.start().await, "no_master").await;

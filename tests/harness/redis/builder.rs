@@ -11,6 +11,7 @@ use super::{Redis, Way};
 /// A Redis that is not yet running.
 pub(crate) struct Builder {
     port: Port,
+    bus: Option<Port>,
     directory: TempDir,
     password: Option<String>,
     way: Way,
@@ -21,6 +22,7 @@ impl Builder {
     pub(super) fn new() -> Self {
         Self {
             port: Port::free(),
+            bus: None,
             directory: tempfile::tempdir().unwrap(),
             password: None,
             way: Way::Tcp,
@@ -61,6 +63,15 @@ impl Builder {
             .config("tls-key-file", text(&key))
     }
 
+    /// It is a cluster's first node, so far without keys.
+    pub(crate) fn cluster(mut self) -> Self {
+        let bus = Port::free();
+        let number = bus.number().to_string();
+        self.bus = Some(bus);
+        self.config("cluster-enabled", "yes")
+            .config("cluster-port", &number)
+    }
+
     pub(crate) async fn start(self) -> Redis {
         let mut redis = self.nowhere();
         redis.start_again().await;
@@ -89,6 +100,7 @@ impl Builder {
         arguments.extend(self.arguments);
         Redis {
             port: self.port,
+            _bus: self.bus,
             directory: self.directory,
             password: self.password,
             way: self.way,
@@ -106,6 +118,7 @@ impl Builder {
         std::fs::write(&file, own + lines).unwrap();
         let mut redis = Redis {
             port: self.port,
+            _bus: self.bus,
             directory: self.directory,
             password: None,
             way: Way::Tcp,

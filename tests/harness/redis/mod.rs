@@ -34,6 +34,8 @@ pub(crate) trait Reachable {
 /// whenever it starts, it is empty.
 pub(crate) struct Redis {
     port: Port,
+    /// Where a node of a cluster talks to others.
+    _bus: Option<Port>,
     directory: TempDir,
     password: Option<String>,
     way: Way,
