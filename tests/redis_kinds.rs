@@ -20,7 +20,7 @@ const PATHS: [&str; 6] = [
 ];
 
 /// What `docs/operations.md` names, without what only some kinds need.
-const RIGHTS: [&str; 18] = [
+const RIGHTS: [&str; 20] = [
     "ping",
     "subscribe",
     "publish",
@@ -32,14 +32,28 @@ const RIGHTS: [&str; 18] = [
     "set",
     "del",
     "pttl",
+    "strlen",
+    "time",
     "pexpire",
     "type",
     "hset",
-    "hsetnx",
+    "hget",
     "hincrby",
     "hmget",
     "select",
 ];
+
+#[test]
+fn the_documents_name_the_rights_that_are_tested() {
+    let document = include_str!("../docs/operations.md");
+    let rule = document.split("SETUSER komandorr on").nth(1).unwrap();
+    let rule = rule.split("```").next().unwrap();
+    let named: Vec<&str> = rule
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix('+'))
+        .collect();
+    assert_eq!(named, RIGHTS);
+}
 
 fn instance(plex: &Simulator, redis: &impl Reachable) -> Builder {
     let builder = Server::builder()
