@@ -137,7 +137,8 @@ async fn a_socket_a_password_and_a_database_of_its_own() {
     assert_eq!(found, ["komandorr:plex:activities"]);
     let mut channels: Vec<String> = guarded.run(&["PUBSUB", "CHANNELS"]).await;
     channels.sort();
-    assert_eq!(channels, ["komandorr:3:ended", "komandorr:3:invalidated"]);
+    let named = ["ended", "invalidated", "published"].map(|name| format!("komandorr:3:{name}"));
+    assert_eq!(channels, named);
     assert!(!server.log().contains("p:w/d"));
 
     let wrong = instance(&plex, &guarded).env("REDIS_PASSWORD", "wrong");

@@ -143,6 +143,14 @@ pub(super) fn last_read() -> Option<Instant> {
     all().filter_map(|(cache, _)| cache.last_read()).max()
 }
 
+/// Another instance has had what is shared under this name: let nobody here wait for the end of a
+/// back-off.
+pub(super) fn forgive(name: &str) {
+    for (cache, _) in all().filter(|(_, sharing)| sharing.name == name) {
+        cache.forgive();
+    }
+}
+
 /// The server has just shown that it works: let nobody wait for the end of a back-off.
 pub(super) fn forgive_failures() {
     for (cache, _) in all() {

@@ -159,6 +159,7 @@ fn hear(app: &AppState, heard: Heard) {
             }
             caches::expire(&name);
         }
+        Heard::Published { name } => caches::forgive(&name),
         Heard::Told { what } => peak::hear(app, &what),
     }
 }

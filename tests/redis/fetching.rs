@@ -89,6 +89,40 @@ async fn a_failure_is_shared_so_that_nobody_hammers_plex() {
 }
 
 #[tokio::test]
+async fn the_first_instance_that_gets_through_to_plex_ends_the_trouble_for_all() {
+    let (plex, redis) = (plex(3).await, Redis::start().await);
+    let servers = start_all(instances(3, &plex, &redis, "60")).await;
+    let header = ("retry-after", "600".to_owned());
+    let status = 503;
+    plex.set_fault("*", Fault::StatusWith { status, header });
+    for answer in ask(&servers).await {
+        assert_eq!(answer.json()["error"], true);
+    }
+    plex.clear_faults();
+    for answer in ask(&servers).await {
+        assert_eq!(
+            answer.json()["error"],
+            true,
+            "Plex is left alone until then"
+        );
+    }
+    servers[0].post("/api/plex/cache/warm", &json!({})).await;
+    plex.forget_calls();
+    let began = Instant::now();
+    for server in &servers {
+        until_asked("the news", async || {
+            server.get(ACTIVITIES).await.json()["error"] == false
+        })
+        .await;
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "long before its time"
+    );
+    assert_eq!(plex.calls(STREAMS), 0, "they take it");
+}
+
+#[tokio::test]
 async fn while_plex_fails_all_instances_have_their_old_values() {
     let (plex, redis) = (plex(3).await, Redis::start().await);
     let servers = start_all(instances(5, &plex, &redis, "0.5")).await;

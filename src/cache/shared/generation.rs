@@ -59,8 +59,10 @@ return now
 /// Where instances talk to each other.
 #[derive(Debug)]
 pub(super) struct Channels {
-    /// Names what has just been fetched, or failed to be.
+    /// Names what an instance has stopped fetching, without a whole value to show for it.
     pub(super) ended: String,
+    /// Names what can be had as a whole.
+    pub(super) published: String,
     /// Tells of invalidations.
     pub(super) invalidated: String,
 }
@@ -70,6 +72,7 @@ impl Channels {
     pub(super) fn of(db: u32) -> Self {
         Self {
             ended: format!("{PREFIX}{db}:ended"),
+            published: format!("{PREFIX}{db}:published"),
             invalidated: format!("{PREFIX}{db}:invalidated"),
         }
     }
@@ -100,6 +103,11 @@ pub enum Heard {
     Expired,
     /// The values of this name are outdated; a new one may be in Redis already.
     Replaced {
+        /// Without the prefix.
+        name: String,
+    },
+    /// A whole value of this name can be had: whatever was wrong with the upstream is over.
+    Published {
         /// Without the prefix.
         name: String,
     },

@@ -50,7 +50,7 @@ pub(super) async fn open(
 ) -> Result<(Commands, PubSub), Trouble> {
     let (commands, mut messages) = link::connect(&settings.place).await?;
     messages
-        .subscribe(&[&*channels.ended, &channels.invalidated])
+        .subscribe(&[&*channels.ended, &channels.published, &channels.invalidated])
         .await?;
     // As patient as requests will be: a Redis that is too slow for them is not put to use.
     generation::look(&commands, settings.timeout).await?;
@@ -79,9 +79,9 @@ impl Shared {
             let attempt = timeout(LONGEST_ATTEMPT, self.connect(heard)).await;
             match attempt.map_err(Trouble::from).flatten() {
                 Ok(session) => {
-                    let began = Instant::now();
+                    let (began, link) = (Instant::now(), session.link.clone());
                     let trouble = self.listen(session, heard).await;
-                    self.report_down(trouble);
+                    self.fail(&link, trouble);
                     if began.elapsed() >= LASTING {
                         pause = FIRST_PAUSE;
                     }
@@ -231,9 +231,14 @@ impl Shared {
         let Ok(text) = message.get_payload::<String>() else {
             return;
         };
-        if message.get_channel_name() == self.0.channels.ended {
+        let channels = &self.0.channels;
+        let channel = message.get_channel_name();
+        if channel == channels.ended || channel == channels.published {
             // Nobody may be waiting.
-            let _ = self.0.news.send(text);
+            let _ = self.0.news.send(text.clone());
+            if channel == channels.published {
+                heard(Heard::Published { name: text });
+            }
             return;
         }
         // Whatever else is said on this channel is not for us.
@@ -250,6 +255,7 @@ impl Shared {
         heard(message.heard);
     }
 
+    /// There is no connection, and none can be had.
     fn report_down(&self, trouble: Trouble) {
         let news = self.state().down(trouble);
         self.0.settled.notify_waiters();

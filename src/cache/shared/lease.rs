@@ -312,6 +312,11 @@ impl Shared {
         name: &str,
     ) -> Cmd {
         let keys = [&*keys.value, &keys.record, &keys.lease];
+        let channels = &self.0.channels;
+        let channel = match record.missing {
+            None => &channels.published,
+            Some(_) => &channels.ended,
+        };
         script(PUBLISH, &keys, |command| {
             command
                 .arg(lease)
@@ -319,7 +324,7 @@ impl Shared {
                 // Strings and numbers only: it can't fail.
                 .arg(serde_json::to_string(record).unwrap_or_default())
                 .arg(whole_ms(ttl))
-                .arg(&self.0.channels.ended)
+                .arg(channel)
                 .arg(name)
                 .arg(fetched)
         })
