@@ -351,11 +351,11 @@ async fn a_wrong_password_which_nobody_gets_to_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_slow_to_be_of_use() {
     // Slow enough to connect in time, and too slow for requests.
-    const SLOW: Duration = Duration::from_millis(600);
+    const SLOW: Duration = Duration::from_millis(400);
     let plex = harness::plex(3).await;
     let redis = Redis::start().await;
     let slow = Slow::in_front_of(&redis, SLOW);
-    let server = forgetful(&plex).redis(&slow).env("REDIS_TIMEOUT_MS", "250");
+    let server = forgetful(&plex).redis(&slow).env("REDIS_TIMEOUT_MS", "200");
     let server = started(server).await;
     let stays_down = async |lines: [usize; 2], sessions: usize| {
         let crowd = Crowd::before(&server);

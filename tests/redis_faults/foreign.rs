@@ -132,7 +132,7 @@ async fn under_the_generation() {
     for (number, what) in [
         &["SET", GENERATION, RANDOM][..],
         &["RPUSH", GENERATION, "a"],
-        &["HSET", GENERATION, "epoch", "a b"],
+        &["HSET", GENERATION, "epoch", "BINARY"],
         &["HSET", GENERATION, "events", "-5"],
         &["HSET", GENERATION, "events", "9223372036854775807"],
         &["DEL", GENERATION],
@@ -143,7 +143,11 @@ async fn under_the_generation() {
         let sessions = number + 1;
         plex.set_sessions(sessions);
         // In one step, or a probe gets in between.
-        let both = "redis.call('DEL', KEYS[1]) return redis.call(unpack(ARGV))";
+        let both = r"
+            redis.call('DEL', KEYS[1])
+            ARGV[#ARGV] = string.gsub(ARGV[#ARGV], 'BINARY', '\255')
+            return redis.call(unpack(ARGV))
+        ";
         let words = [&["EVAL", both, "1", GENERATION], what].concat();
         put(&redis, &[&words]).await;
         let started = Instant::now();

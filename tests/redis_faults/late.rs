@@ -58,3 +58,32 @@ async fn a_value_written_late_is_as_old_as_it_is() {
     assert_eq!(two.get(SESSIONS).await.json()["total"], 1);
     assert_eq!(streams(&two.get(ACTIVITIES).await), 1);
 }
+
+#[tokio::test]
+async fn a_lease_that_could_not_be_given_back_keeps_nobody_waiting() {
+    let plex = harness::plex(3).await;
+    let redis = Redis::start().await;
+    let limit = async |bytes: &str| {
+        redis
+            .run::<()>(&["CONFIG", "SET", "maxmemory", bytes])
+            .await;
+    };
+    let server = lasting(&plex, "0.2").redis(&redis).start().await;
+    let two = lasting(&plex, "0.2").redis(&redis).start().await;
+    connected(&server).await;
+    plex.set_fault("/status/sessions", Fault::Hold);
+    let url = format!("{}{ACTIVITIES}", server.url);
+    let fetching = tokio::spawn(server.client.get(url).send());
+    until("Plex is asked", || plex.calls("/status/sessions") > 0).await;
+    limit("1").await;
+    plex.release_holds();
+    plex.clear_faults();
+    assert_eq!(fetching.await.unwrap().unwrap().status(), 200);
+    down(&server, "out_of_memory").await;
+    limit("0").await;
+    back(&server).await;
+    back(&two).await;
+    let started = Instant::now();
+    assert_eq!(streams(&two.get(ACTIVITIES).await), 3);
+    assert!(started.elapsed() < QUICK, "{:?}", started.elapsed());
+}
