@@ -19,8 +19,9 @@ help: ## List the commands
 run: rust ## Start the demonstration: the server and a simulated Plex server
 	cargo run --release --locked -- demo
 
+# They wait more than they work.
 test: rust redis ## Run all tests
-	cargo test --locked
+	cargo test --locked -- --test-threads $$((2 * $$(nproc)))
 
 soak: rust redis ## Run the long versions of tests (minutes)
 	KOMANDORR_SOAK=1 cargo test --locked --test blackbox -- --test-threads 1 --nocapture history_sync:: redis::calls::
