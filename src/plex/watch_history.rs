@@ -146,7 +146,14 @@ async fn for_all(app: &AppState) -> Result<Fetched<Answer>, FetchError> {
     Ok(if caught_up {
         Fetched::Whole(answer)
     } else {
-        Fetched::Partial(answer, FetchError::new("The history is still being read"))
+        // Others may have more in theirs.
+        Fetched::Partial(
+            answer,
+            FetchError {
+                local: true,
+                ..FetchError::new("The history is still being read")
+            },
+        )
     })
 }
 

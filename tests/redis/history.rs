@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use komandorr::demo::{Fault, Options, Scene, Simulator};
 use serde_json::json;
 
+use super::invalidation::{CLEAR, caches};
 use super::{ACTIVITIES, HISTORY, STREAMS, SYNC};
 use super::{instance, published, start};
 use crate::harness::redis::Redis;
@@ -60,6 +61,26 @@ async fn an_instance_that_is_behind_catches_up_before_it_answers_for_all() {
     published(&redis, "plex:watch_history").await;
     let three = start(instance(&plex, &redis)).await;
     assert_eq!(three.get(HISTORY).await.json().as_array(), Some(now));
+}
+
+#[tokio::test]
+async fn an_instance_that_can_not_catch_up_keeps_what_it_has_to_itself() {
+    let (plex, redis) = (plex(20).await, Redis::start().await);
+    let one = start(instance(&plex, &redis)).await;
+    let two = start(instance(&plex, &redis)).await;
+    sync(&one).await;
+    let whole = two.get(HISTORY).await.json();
+    assert_eq!(whole.as_array().unwrap().len(), 20);
+    one.post(CLEAR, &json!({})).await;
+    // What it is told comes in order: now it knows of the run, too.
+    until_asked("two has cleared its caches", async || {
+        let caches = caches(&two).await;
+        caches.iter().all(|cache| cache["total_requests"] == 0)
+    })
+    .await;
+    plex.set_fault("/identity", Fault::Status(503));
+    assert_eq!(two.get(HISTORY).await.json(), json!([]), "it has no more");
+    assert_eq!(one.get(HISTORY).await.json(), whole);
 }
 
 #[tokio::test]

@@ -9,12 +9,12 @@ use super::{connected, instance, published, start, tier};
 use crate::harness::redis::{Redis, Slow};
 use crate::harness::{Server, plex, until_asked};
 
-const CLEAR: &str = "/api/plex/cache/clear";
+pub(super) const CLEAR: &str = "/api/plex/cache/clear";
 const KEPT: &str = "data/last-answers.json";
 const SOON: Duration = Duration::from_secs(1);
 
 /// The entries of cache/stats that hold values.
-async fn caches(server: &Server) -> Vec<Value> {
+pub(super) async fn caches(server: &Server) -> Vec<Value> {
     let stats = server.get("/api/plex/cache/stats").await.json();
     let caches = stats["caches"].as_array().unwrap().clone();
     let holds = caches.into_iter().filter(|one| one["hits"].is_number());

@@ -136,10 +136,12 @@ async fn fetch_for_all<T: Portable>(
     };
     match &fetched {
         Ok(Fetched::Whole(value)) => publish(held, value, None, ttl),
-        Ok(Fetched::Partial(value, error)) => publish(held, value, Some(error.into()), ttl),
+        Ok(Fetched::Partial(value, error)) if !error.local => {
+            publish(held, value, Some(error.into()), ttl);
+        }
         Err(error) if !error.local => held.fail(error.into()),
         // Nothing for others: the next one fetches for itself.
-        Err(_) | Ok(Fetched::Taken { .. }) => drop(held),
+        Err(_) | Ok(Fetched::Partial(..) | Fetched::Taken { .. }) => drop(held),
     }
     fetched
 }
