@@ -107,6 +107,8 @@ pub(super) async fn renew(app: &AppState) {
         Ok(answer) => now.replace(&SHARING, &answer).await,
         Err(_logged) => app.shared.replaced(SHARING.name).await,
     }
+    // Somebody may have taken the old ones from Redis meanwhile.
+    WATCH_HISTORY.expire();
 }
 
 /// Reads the plays anew, for the warmer and for operators.
