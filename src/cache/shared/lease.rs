@@ -148,11 +148,22 @@ pub(super) struct Held {
 }
 
 /// A lease that could not be given back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Orphan {
     key: String,
     lease: String,
     name: String,
+}
+
+#[cfg(test)]
+impl Orphan {
+    pub(super) fn of(name: &str, lease: &str) -> Self {
+        Self {
+            key: Keys::of(name, false).lease,
+            lease: lease.to_owned(),
+            name: name.to_owned(),
+        }
+    }
 }
 
 impl Shared {
@@ -281,7 +292,7 @@ impl Shared {
             let mut state = self.state();
             let link = state.link();
             if link.is_none() {
-                state.orphans.push(orphan.clone());
+                state.remember(orphan.clone());
             }
             link
         };

@@ -177,6 +177,13 @@ impl State {
         news
     }
 
+    /// Once, however often its holder tries to extend it in vain.
+    pub(super) fn remember(&mut self, orphan: Orphan) {
+        if !self.orphans.contains(&orphan) {
+            self.orphans.push(orphan);
+        }
+    }
+
     fn enter(&mut self, stage: Stage) {
         self.stage = stage;
         self.since = Utc::now();
@@ -190,6 +197,15 @@ mod tests {
     fn generation(epoch: &str, events: u64) -> Generation {
         let epoch = epoch.to_owned();
         Generation { epoch, events }
+    }
+
+    #[test]
+    fn a_lease_that_is_given_up_again_and_again_is_remembered_once() {
+        let mut state = State::new(true);
+        for token in ["a", "b", "a", "b"] {
+            state.remember(Orphan::of("plex:activities", token));
+        }
+        assert_eq!(state.orphans.len(), 2);
     }
 
     #[test]
