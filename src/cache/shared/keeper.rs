@@ -235,7 +235,7 @@ impl Shared {
         let channel = message.get_channel_name();
         if channel == channels.ended || channel == channels.published {
             // Nobody may be waiting.
-            let _ = self.0.news.send(text.clone());
+            let _ = self.0.news.send(Some(text.clone()));
             if channel == channels.published {
                 heard(Heard::Published { name: text });
             }
@@ -256,10 +256,11 @@ impl Shared {
     }
 
     /// There is no connection, and none can be had.
-    fn report_down(&self, trouble: Trouble) {
+    pub(super) fn report_down(&self, trouble: Trouble) {
         let news = self.state().down(trouble);
         self.0.settled.notify_waiters();
         if news {
+            self.wake();
             tracing::warn!("Failed to connect to Redis: {trouble}. Using in-memory cache.");
         }
     }

@@ -66,8 +66,8 @@ struct Inner {
     failed: Notify,
     /// Wakes who waits for the end of the first attempt to connect.
     settled: Notify,
-    /// The names whose fetch has ended, here or elsewhere.
-    news: broadcast::Sender<String>,
+    /// The names whose fetch has ended, here or elsewhere; none: Redis can't tell any more.
+    news: broadcast::Sender<Option<String>>,
     hits: AtomicU64,
     misses: AtomicU64,
     /// What was put here, for when Redis fails.
@@ -161,7 +161,14 @@ impl Shared {
         if self.state().fail(link.number, trouble) {
             tracing::warn!("Redis fails ({trouble}): caches are kept in memory until it is back");
             self.0.failed.notify_one();
+            self.wake();
         }
+    }
+
+    /// Who waits for another instance looks again.
+    fn wake(&self) {
+        // Nobody may be waiting.
+        let _ = self.0.news.send(None);
     }
 
     /// Passes an answer of Redis on; a failure ends the use of `link`.

@@ -207,7 +207,7 @@ impl Notes {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tokio::time::advance;
 
     use super::*;
@@ -216,7 +216,7 @@ mod tests {
     const TTL: Duration = Duration::from_secs(60);
 
     /// Never connects: nobody keeps it.
-    fn alone(enabled: bool) -> Shared {
+    pub(in crate::cache::shared) fn alone(enabled: bool) -> Shared {
         Shared::new(RedisSettings {
             enabled,
             place: RedisPlace {

@@ -105,12 +105,12 @@ impl Shared {
     }
 }
 
-/// Waits until the fetch of `name` has ended somewhere, or for a while.
-async fn ended(news: &mut broadcast::Receiver<String>, name: &str) {
+/// Waits until the fetch of `name` has ended somewhere, or Redis has failed, or for a while.
+async fn ended(news: &mut broadcast::Receiver<Option<String>>, name: &str) {
     let heard = async {
         loop {
             match news.recv().await {
-                Ok(ended) if ended != name => {}
+                Ok(Some(ended)) if ended != name => {}
                 // Too much at once: it may have been among it.
                 Ok(_) | Err(_) => return,
             }
@@ -149,5 +149,25 @@ async fn fetch_for_all<T: Portable>(
 fn publish<T: Portable>(held: Box<Held>, value: &T, missing: Option<Failure>, ttl: Duration) {
     if let Some(json) = value.to_json() {
         held.publish(&json, missing, ttl);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::shared::Trouble;
+    use crate::cache::shared::notes::tests::alone;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_the_word_of_a_redis_that_has_failed() {
+        let shared = alone(true);
+        let mut news = shared.0.news.subscribe();
+        let began = Instant::now();
+        ended(&mut news, "plex:activities").await;
+        assert_eq!(began.elapsed(), LOOK, "it may be that no word comes");
+        shared.report_down(Trouble::Lost);
+        let began = Instant::now();
+        ended(&mut news, "plex:activities").await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }
