@@ -143,9 +143,12 @@ fn source(
 
 /// What all instances will show: from a database that is not behind another instance's.
 async fn for_all(app: &AppState) -> Result<Fetched<Answer>, FetchError> {
-    let caught_up = history_sync::catch_up(PATIENCE).await;
+    // Alone it shows what it has, and catches up meanwhile.
+    let alone = !app.shared.is_connected();
+    let patience = if alone { Duration::ZERO } else { PATIENCE };
+    let caught_up = history_sync::catch_up(patience).await;
     let answer = fetch(app).await?;
-    Ok(if caught_up {
+    Ok(if caught_up || alone {
         Fetched::Whole(answer)
     } else {
         // Others may have more in theirs.

@@ -84,6 +84,17 @@ async fn an_instance_that_can_not_catch_up_keeps_what_it_has_to_itself() {
 }
 
 #[tokio::test]
+async fn an_instance_that_has_just_started_catches_up_before_it_answers_for_all() {
+    let (plex, redis) = (plex(20).await, Redis::start().await);
+    let one = start(instance(&plex, &redis)).await;
+    sync(&one).await;
+    let two = start(instance(&plex, &redis)).await;
+    forget(&redis).await;
+    let shown = two.get(HISTORY).await.json();
+    assert_eq!(shown.as_array().unwrap().len(), 20);
+}
+
+#[tokio::test]
 async fn runs_that_are_asked_for_at_once_are_one() {
     let (plex, redis) = (plex(40).await, Redis::start().await);
     let one = start(instance(&plex, &redis)).await;

@@ -108,6 +108,8 @@ pub fn start(app: &AppState, tasks: &Tasks) {
     if LOOP.set(Loop { requests, counts }).is_err() {
         return;
     }
+    // What others have read while this one was away it can't know.
+    BEHIND.store(app.shared.is_wanted(), Ordering::Relaxed);
     let app = app.clone();
     tasks.run("Watch history", |stop| run_all(app, inbox, progress, stop));
 }
