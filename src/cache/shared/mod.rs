@@ -2,9 +2,9 @@
 //!
 //! Memory is asked first and answers nearly everybody. Only a fetch comes here, on its way to the
 //! upstream: [`Shared::obtain`] looks whether another instance has the value, or is fetching it
-//! right now; if neither, this one fetches under a short lease and publishes. Nobody ever waits
-//! longer for Redis than [`RedisSettings::timeout`]: a Redis that fails is left alone until a
-//! probe finds it well, and everything goes on in memory.
+//! right now; if neither, this one fetches under a short lease and publishes. Redis
+//! has [`RedisSettings::timeout`] for that: one that fails is left alone until a probe finds it
+//! well, and everything goes on in memory.
 //!
 //! - [`record`]: what stands in Redis under one name, and who may read it.
 //! - [`lease`]: one instance of all fetches.
