@@ -27,17 +27,13 @@ fn every_test_that_proves_a_promise_of_the_caches_exists() {
     let names = table.split('`').filter_map(|word| word.split_once("::"));
     let mut found = 0;
     for (file, name) in names.filter(|(file, name)| !file.contains(' ') && *name != "name") {
-        let text = match file {
-            "src" => beside_the_code.clone(),
-            _ => {
-                let module = root.join("tests").join(file);
-                let parts = if module.is_dir() {
-                    sources(&module)
-                } else {
-                    String::new()
-                };
-                std::fs::read_to_string(module.with_extension("rs")).unwrap() + &parts
-            }
+        let text = if file == "src" {
+            beside_the_code.clone()
+        } else {
+            let module = root.join("tests").join(file);
+            let own = std::fs::read_to_string(module.with_extension("rs")).unwrap();
+            let parts = module.is_dir().then(|| sources(&module));
+            own + &parts.unwrap_or_default()
         };
         assert!(text.contains(&format!("fn {name}(")), "{file}::{name}");
         found += 1;

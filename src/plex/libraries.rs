@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::moment::{Moment, from_plex};
+use super::moment::{Moment, from_plex, from_plex_for};
 use super::sharing::{Need, Sharing};
 use super::wire::{self, RawItem};
 use crate::app::AppState;
@@ -113,7 +113,7 @@ pub(super) async fn at_most(
     oldest: Duration,
 ) -> Result<Cached<Vec<Library>>, SharedError> {
     cache::recent(&LIBRARIES, oldest, || {
-        from_plex(&now.app, &SHARING, Need::Within(oldest), fetch)
+        from_plex_for(now, &SHARING, Need::Within(oldest), fetch)
     })
     .await
 }

@@ -8,6 +8,7 @@ use super::sharing::{Need, Sharing};
 use super::streams::{self, Streams};
 use super::{NOT_CONFIGURED, peak};
 use crate::app::AppState;
+use crate::cache::shared::Waited;
 use crate::cache::{FetchError, Fetched, Origin, Portable};
 use crate::settings::{PlexTarget, Settings};
 
@@ -18,21 +19,24 @@ pub(super) struct Moment {
     pub(super) app: AppState,
     pub(super) settings: Arc<Settings>,
     pub(super) target: PlexTarget,
+    /// How long the request that it serves has waited for Redis.
+    pub(super) waited: Waited,
 }
 
 impl Moment {
     /// Now; `None` without a configured server.
     pub(super) fn now(app: &AppState) -> Option<Self> {
-        Self::of(app, app.settings.current())
+        Self::of(app, app.settings.current(), Waited::default())
     }
 
-    fn of(app: &AppState, settings: Arc<Settings>) -> Option<Self> {
+    fn of(app: &AppState, settings: Arc<Settings>, waited: Waited) -> Option<Self> {
         let target = settings.plex.clone()?;
         let app = app.clone();
         Some(Self {
             app,
             settings,
             target,
+            waited,
         })
     }
 
@@ -69,9 +73,45 @@ where
     F: FnOnce(Moment) -> Fetching + Send,
     Fetching: Future<Output = Result<Fetched<T>, FetchError>> + Send,
 {
+    made(app, Waited::default(), sharing, need, fetch)
+}
+
+/// [`from_plex`] for a part of what `now` is used for.
+pub(super) fn from_plex_for<T, F, Fetching>(
+    now: &Moment,
+    sharing: &'static Sharing,
+    need: Need,
+    fetch: F,
+) -> (
+    Origin,
+    impl Future<Output = Result<Fetched<T>, FetchError>> + Send + use<T, F, Fetching>,
+)
+where
+    T: Portable + Send,
+    F: FnOnce(Moment) -> Fetching + Send,
+    Fetching: Future<Output = Result<Fetched<T>, FetchError>> + Send,
+{
+    made(&now.app, now.waited.clone(), sharing, need, fetch)
+}
+
+fn made<T, F, Fetching>(
+    app: &AppState,
+    waited: Waited,
+    sharing: &'static Sharing,
+    need: Need,
+    fetch: F,
+) -> (
+    Origin,
+    impl Future<Output = Result<Fetched<T>, FetchError>> + Send + use<T, F, Fetching>,
+)
+where
+    T: Portable + Send,
+    F: FnOnce(Moment) -> Fetching + Send,
+    Fetching: Future<Output = Result<Fetched<T>, FetchError>> + Send,
+{
     let settings = app.settings.current();
     let origin = Origin(settings.plex_revision);
-    let moment = Moment::of(app, settings);
+    let moment = Moment::of(app, settings, waited);
     (origin, async move {
         match moment {
             Some(moment) => {

@@ -112,6 +112,7 @@ impl Moment {
             ttl,
             oldest: need.oldest(ttl),
             patience,
+            waited: self.waited.clone(),
         };
         shared.obtain(sought, fetch).await
     }

@@ -97,18 +97,20 @@ async fn get_watch_history(app: AppState, headers: HeaderMap) -> Response {
     }
 }
 
-/// The database has changed: readers see it at once, those of other instances as well.
+/// The database has changed: readers see it at once, those of other instances as well, unless
+/// theirs may hold more.
 pub(super) async fn renew(app: &AppState) {
     WATCH_HISTORY.expire();
-    let (true, Some(now)) = (app.shared.is_wanted(), Moment::now(app)) else {
+    let shared = app.shared.is_wanted() && !history_sync::is_behind();
+    let (true, Some(now)) = (shared, Moment::now(app)) else {
         return;
     };
-    match fetch(app).await {
-        Ok(answer) => now.replace(&SHARING, &answer).await,
-        Err(_logged) => app.shared.replaced(SHARING.name).await,
+    // What can't be read here does not make theirs untrue.
+    if let Ok(answer) = fetch(app).await {
+        now.replace(&SHARING, &answer).await;
+        // Somebody may have taken the old ones from Redis meanwhile.
+        WATCH_HISTORY.expire();
     }
-    // Somebody may have taken the old ones from Redis meanwhile.
-    WATCH_HISTORY.expire();
 }
 
 /// Reads the plays anew, for the warmer and for operators.

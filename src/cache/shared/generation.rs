@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use redis::{Value, cmd};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -244,11 +245,15 @@ impl Shared {
             loop {
                 let (cursor, keys): (Vec<u8>, Vec<Vec<u8>>) =
                     redis::from_redis_value(answer).map_err(|_| Trouble::Protocol)?;
-                for key in keys.iter().filter(|key| is_value(key)) {
-                    let mut command = cmd("UNLINK");
-                    command.arg(key);
-                    let _: Value = link.commands.ask(&command, patience).await?;
-                }
+                let unlinked = keys
+                    .iter()
+                    .filter(|key| is_value(key))
+                    .map(|key| async move {
+                        let mut command = cmd("UNLINK");
+                        command.arg(key);
+                        link.commands.ask::<Value>(&command, patience).await
+                    });
+                try_join_all(unlinked).await?;
                 if cursor == b"0" {
                     break;
                 }

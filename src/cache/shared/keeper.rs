@@ -1,9 +1,10 @@
 //! The task that keeps the connection: connects, listens, probes, and tries again.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use chrono::Utc;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use redis::aio::{PubSub, PubSubSink, PubSubStream};
 use redis::{Msg, Value};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -76,20 +77,32 @@ impl Shared {
     async fn stay_connected(&self, heard: &(impl Fn(Heard) + Sync)) {
         let mut pause = FIRST_PAUSE;
         loop {
-            let attempt = timeout(LONGEST_ATTEMPT, self.connect(heard)).await;
-            match attempt.map_err(Trouble::from).flatten() {
-                Ok(session) => {
-                    let (began, link) = (Instant::now(), session.link.clone());
-                    let trouble = self.listen(session, heard).await;
-                    self.fail(&link, trouble);
-                    if began.elapsed() >= LASTING {
-                        pause = FIRST_PAUSE;
-                    }
-                }
-                Err(trouble) => self.report_down(trouble),
+            let began = Instant::now();
+            let session = AssertUnwindSafe(self.session(heard)).catch_unwind();
+            let trouble = session.await.unwrap_or_else(|_panic| {
+                tracing::error!("Redis: the keeper of the connection panicked");
+                Trouble::Protocol
+            });
+            self.report_down(trouble);
+            if began.elapsed() >= LASTING {
+                pause = FIRST_PAUSE;
             }
             sleep(pause.mul_f64(0.75 + rand::random::<f64>() / 2.0)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// From an attempt to connect to the end of the connection; returns why it ended.
+    async fn session(&self, heard: &(impl Fn(Heard) + Sync)) -> Trouble {
+        let attempt = timeout(LONGEST_ATTEMPT, self.connect(heard)).await;
+        match attempt.map_err(Trouble::from).flatten() {
+            Ok(session) => {
+                let link = session.link.clone();
+                let trouble = self.listen(session, heard).await;
+                self.fail(&link, trouble);
+                trouble
+            }
+            Err(trouble) => trouble,
         }
     }
 

@@ -37,7 +37,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio::time::timeout;
 
 pub use generation::Heard;
-pub use obtain::Sought;
+pub use obtain::{Sought, Waited};
 pub use record::Realm;
 pub use state::{Stage, Status};
 pub use trouble::Trouble;

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -15,6 +16,24 @@ use crate::cache::{FetchError, Fetched, Portable};
 
 /// While another instance fetches, Redis is looked at again so often, should its word get lost.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a request has waited for Redis; clones count together. Whatever is asked on its behalf,
+/// and by whichever of its fetches, it waits no longer than [`RedisSettings::timeout`] in all.
+///
+/// [`RedisSettings::timeout`]: crate::settings::RedisSettings::timeout
+#[derive(Clone, Debug, Default)]
+pub struct Waited(Arc<AtomicU64>);
+
+impl Waited {
+    fn add(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.0.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    fn left_of(&self, whole: Duration) -> Duration {
+        whole.saturating_sub(Duration::from_micros(self.0.load(Ordering::Relaxed)))
+    }
+}
 
 /// What is sought in Redis.
 #[derive(Clone)]
@@ -29,6 +48,8 @@ pub struct Sought<'a> {
     pub oldest: Option<Duration>,
     /// The longest that the fetch of another instance is waited for.
     pub patience: Duration,
+    /// How long the request has waited for Redis already.
+    pub waited: Waited,
 }
 
 /// What became of the search.
@@ -68,11 +89,16 @@ impl Shared {
         let began = Instant::now();
         let mut news = self.0.news.subscribe();
         let mut oldest = sought.oldest;
-        // A request waits for so long in all, whatever Redis is asked.
-        let mut deadline = began + self.0.settings.timeout;
         while let Some(link) = self.link() {
-            let claim = self.claim(&link, sought.name, &sought.realm, oldest, deadline);
-            match claim.await {
+            let asked = Instant::now();
+            let left = sought.waited.left_of(self.0.settings.timeout);
+            if left.is_zero() {
+                break;
+            }
+            let claim = self.claim(&link, sought.name, &sought.realm, oldest, asked + left);
+            let claim = claim.await;
+            sought.waited.add(asked.elapsed());
+            match claim {
                 Ok(Claim::Value(json, missing, age)) => {
                     let Some(value) = T::from_json(&json) else {
                         // Of another version: as good as none.
@@ -94,7 +120,6 @@ impl Shared {
                 Ok(Claim::Failed(failure)) => return Found::Failed(failure.into()),
                 Ok(Claim::Busy) if began.elapsed() < sought.patience => {
                     ended(&mut news, sought.name).await;
-                    deadline = Instant::now() + self.0.settings.timeout;
                     // What was fetched meanwhile is new enough for whoever wants a new value.
                     oldest = Some(sought.oldest.unwrap_or_else(|| began.elapsed()));
                 }

@@ -36,6 +36,7 @@ pub(super) use request::router;
 use super::error::PlexError;
 use super::moment::Moment;
 use super::sharing::Need;
+use super::watch_history;
 use crate::app::AppState;
 use crate::cache::{FetchError, Fetched};
 use crate::store::StoreError;
@@ -203,7 +204,9 @@ async fn run_once(
                 Outcome::of(value, None)
             }
             Ok(ran) => {
-                BEHIND.store(false, Ordering::Relaxed);
+                if BEHIND.swap(false, Ordering::Relaxed) {
+                    watch_history::renew(app).await;
+                }
                 Outcome::of(ran.into_value(), None)
             }
             Err(error) => Outcome::of(*progress.borrow(), Some(error.message)),
@@ -217,10 +220,15 @@ pub(super) fn fall_behind() {
     BEHIND.store(true, Ordering::Relaxed);
 }
 
+/// Whether that is so.
+pub(super) fn is_behind() -> bool {
+    BEHIND.load(Ordering::Relaxed)
+}
+
 /// Reads what this database lacks, if it is behind another instance's. False if that takes longer
 /// than `patience`; then it goes on.
 pub(super) async fn catch_up(patience: Duration) -> bool {
-    if !BEHIND.load(Ordering::Relaxed) {
+    if !is_behind() {
         return true;
     }
     let Some(runs) = LOOP.get() else {
@@ -233,7 +241,7 @@ pub(super) async fn catch_up(patience: Duration) -> bool {
     };
     let caught_up = timeout(patience, caught_up).await;
     // The run may have been another instance's.
-    matches!(caught_up, Ok(Some(_))) && !BEHIND.load(Ordering::Relaxed)
+    matches!(caught_up, Ok(Some(_))) && !is_behind()
 }
 
 impl Outcome {
