@@ -384,6 +384,23 @@ async fn too_slow_to_be_of_use() {
 }
 
 #[tokio::test]
+async fn a_request_that_needs_many_values_waits_no_longer_than_one_that_needs_one() {
+    let plex = harness::plex(3).await;
+    let redis = Redis::start().await;
+    let slow = Slow::in_front_of(&redis, Duration::from_millis(300));
+    let server = lasting(&plex, "300").redis(&slow);
+    let server = server.env("REDIS_TIMEOUT_MS", "1000").start().await;
+    connected(&server).await;
+    let started = Instant::now();
+    let stats = server.get("/api/plex/stats").await.json();
+    let took = started.elapsed();
+    assert!(stats["total_movies"].as_u64().unwrap() > 0);
+    // Each of six libraries and more would be asked for, two at a time.
+    assert!(took < Duration::from_millis(1200), "{took:?}");
+    assert_eq!(tier(&server).await["state"], "connected", "it answers");
+}
+
+#[tokio::test]
 async fn flushed_while_in_use() {
     let plex = harness::plex(3).await;
     let redis = Redis::start().await;

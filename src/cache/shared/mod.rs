@@ -2,12 +2,12 @@
 //!
 //! Memory is asked first and answers nearly everybody. Only a fetch comes here, on its way to the
 //! upstream: [`Shared::obtain`] looks whether another instance has the value, or is fetching it
-//! right now; if neither, this one fetches under a short lease and publishes. Redis
-//! has [`RedisSettings::timeout`] for that: one that fails is left alone until a probe finds it
-//! well, and everything goes on in memory.
+//! right now; if neither, this one fetches under a short lease and publishes. No request
+//! waits longer for Redis than [`RedisSettings::timeout`]: one that fails is left alone until a
+//! probe finds it well, and everything goes on in memory.
 //!
 //! - [`record`]: what stands in Redis under one name, and who may read it.
-//! - [`lease`]: one instance of all fetches.
+//! - [`lease`], [`held`]: one instance of all fetches.
 //! - [`obtain`]: from a miss in memory to a value.
 //! - [`generation`]: how all instances learn what is no longer true.
 //! - [`notes`]: small texts that are no cached values.
@@ -17,6 +17,7 @@
 //!   with it.
 
 mod generation;
+mod held;
 mod keeper;
 mod lease;
 mod link;

@@ -10,7 +10,8 @@ use tokio::sync::broadcast;
 use tokio::time::{Instant, interval, timeout};
 
 use super::Shared;
-use super::lease::{Claim, Held, LEASE};
+use super::held::Held;
+use super::lease::{Claim, LEASE};
 use super::record::{Failure, Realm};
 use crate::cache::{FetchError, Fetched, Portable};
 

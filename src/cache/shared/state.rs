@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::generation::{Generation, Heard};
-use super::lease::Orphan;
+use super::held::Orphan;
 use super::link::Commands;
 use super::trouble::Trouble;
 
