@@ -6,14 +6,14 @@
 //! waits longer for Redis than [`RedisSettings::timeout`]: one that fails is left alone until a
 //! probe finds it well, and everything goes on in memory.
 //!
-//! - [`record`]: what stands in Redis under one name, and who may read it.
-//! - [`lease`], [`held`]: one instance of all fetches.
-//! - [`obtain`]: from a miss in memory to a value.
-//! - [`generation`]: how all instances learn what is no longer true.
-//! - [`notes`]: small texts that are no cached values.
-//! - [`keeper`]: the task that keeps the connection and listens.
-//! - [`state`]: whether Redis can be used, since when, and why not.
-//! - [`link`], [`rights`], [`trouble`]: the connection, what it may do, and what can be wrong
+//! - `record`: what stands in Redis under one name, and who may read it.
+//! - `lease`, `held`: one instance of all fetches.
+//! - `obtain`: from a miss in memory to a value.
+//! - `generation`: how all instances learn what is no longer true.
+//! - `notes`: small texts that are no cached values.
+//! - `keeper`: the task that keeps the connection and listens.
+//! - `state`: whether Redis can be used, since when, and why not.
+//! - `link`, `rights`, `trouble`: the connection, what it may do, and what can be wrong
 //!   with it.
 
 mod generation;
