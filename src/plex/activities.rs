@@ -26,6 +26,7 @@ use super::sharing::{Need, Sharing};
 use super::streams::Streams;
 use super::wire::{self, RawItem};
 use crate::app::AppState;
+use crate::cache::shared::Waited;
 use crate::cache::{
     self, Accepts, Answer, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
 };
@@ -210,7 +211,7 @@ fn source(
     Origin,
     impl Future<Output = Result<Fetched<Answer>, FetchError>> + Send + use<>,
 ) {
-    let (origin, fetched) = from_plex(app, &SHARING, need, fetch);
+    let (origin, fetched) = from_plex(app, Waited::default(), &SHARING, need, fetch);
     let noted = async {
         let fetched = fetched.await;
         if let Ok(Fetched::Taken { .. }) = &fetched {

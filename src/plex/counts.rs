@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::api::Content;
 use super::error::PlexError;
 use super::libraries::{self, Kind, Library};
-use super::moment::{Moment, from_plex_for};
+use super::moment::{Moment, from_plex};
 use super::server::PlexServer;
 use super::sharing::{Need, Sharing};
 use super::users;
@@ -199,7 +199,13 @@ pub(super) fn what(library: &Library) -> String {
 async fn users(now: &Moment) -> Result<u64, FetchError> {
     let fetch = async |now: Moment| Ok(Fetched::Whole(users_of(&now.server()).await?));
     let users = cache::recent(&USERS, USERS_TTL, || {
-        from_plex_for(now, &SHARING, Need::Within(USERS_TTL), fetch)
+        from_plex(
+            &now.app,
+            now.waited.clone(),
+            &SHARING,
+            Need::Within(USERS_TTL),
+            fetch,
+        )
     })
     .await;
     let users = users.map_err(|error| {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::moment::{Moment, from_plex, from_plex_for};
+use super::moment::{Moment, from_plex};
 use super::sharing::{Need, Sharing};
 use super::wire::{self, RawItem};
 use crate::app::AppState;
+use crate::cache::shared::Waited;
 use crate::cache::{self, CacheEntry, Cached, FetchError, Fetched, Policy, SharedError};
 use crate::settings::CacheSettings;
 
@@ -113,14 +114,23 @@ pub(super) async fn at_most(
     oldest: Duration,
 ) -> Result<Cached<Vec<Library>>, SharedError> {
     cache::recent(&LIBRARIES, oldest, || {
-        from_plex_for(now, &SHARING, Need::Within(oldest), fetch)
+        from_plex(
+            &now.app,
+            now.waited.clone(),
+            &SHARING,
+            Need::Within(oldest),
+            fetch,
+        )
     })
     .await
 }
 
 /// Asks Plex anew.
 pub(super) async fn refresh(app: AppState, need: Need) -> Result<(), SharedError> {
-    cache::refresh(&LIBRARIES, || from_plex(&app, &SHARING, need, fetch)).await
+    cache::refresh(&LIBRARIES, || {
+        from_plex(&app, Waited::default(), &SHARING, need, fetch)
+    })
+    .await
 }
 
 /// The times that govern this cache.

@@ -58,43 +58,9 @@ impl Moment {
 }
 
 /// Where a cache gets its values from, if that is the Plex server: the current one, another
-/// instance that has asked it, and `fetch`.
+/// instance that has asked it, and `fetch`. `waited` is how long the request has waited for Redis
+/// already, if this is a part of something larger.
 pub(super) fn from_plex<T, F, Fetching>(
-    app: &AppState,
-    sharing: &'static Sharing,
-    need: Need,
-    fetch: F,
-) -> (
-    Origin,
-    impl Future<Output = Result<Fetched<T>, FetchError>> + Send + use<T, F, Fetching>,
-)
-where
-    T: Portable + Send,
-    F: FnOnce(Moment) -> Fetching + Send,
-    Fetching: Future<Output = Result<Fetched<T>, FetchError>> + Send,
-{
-    made(app, Waited::default(), sharing, need, fetch)
-}
-
-/// [`from_plex`] for a part of what `now` is used for.
-pub(super) fn from_plex_for<T, F, Fetching>(
-    now: &Moment,
-    sharing: &'static Sharing,
-    need: Need,
-    fetch: F,
-) -> (
-    Origin,
-    impl Future<Output = Result<Fetched<T>, FetchError>> + Send + use<T, F, Fetching>,
-)
-where
-    T: Portable + Send,
-    F: FnOnce(Moment) -> Fetching + Send,
-    Fetching: Future<Output = Result<Fetched<T>, FetchError>> + Send,
-{
-    made(&now.app, now.waited.clone(), sharing, need, fetch)
-}
-
-fn made<T, F, Fetching>(
     app: &AppState,
     waited: Waited,
     sharing: &'static Sharing,

@@ -23,6 +23,7 @@ use super::sharing::{Need, Sharing};
 use super::wire::{self, RawItem, whole};
 use super::{counts, links};
 use crate::app::AppState;
+use crate::cache::shared::Waited;
 use crate::cache::{self, Accepts, Answer, CacheEntry, FetchError, Fetched, Policy, SharedError};
 use crate::settings::CacheSettings;
 use crate::web::error::{ApiError, ApiResult, Detail};
@@ -133,7 +134,7 @@ async fn get_recent_media(app: AppState, headers: HeaderMap) -> ApiResult<Respon
         .into_response());
     }
     match cache::read(&RECENT_MEDIA, || {
-        from_plex(&app, &SHARING, Need::Fresh, fetch)
+        from_plex(&app, Waited::default(), &SHARING, Need::Fresh, fetch)
     })
     .await
     {
@@ -271,7 +272,10 @@ fn title(item: &PlexItem) -> String {
 
 /// Fetches anew.
 pub(super) async fn refresh(app: AppState, need: Need) -> Result<(), SharedError> {
-    cache::refresh(&RECENT_MEDIA, || from_plex(&app, &SHARING, need, fetch)).await
+    cache::refresh(&RECENT_MEDIA, || {
+        from_plex(&app, Waited::default(), &SHARING, need, fetch)
+    })
+    .await
 }
 
 /// The times that govern this cache.

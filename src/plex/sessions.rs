@@ -19,6 +19,7 @@ use super::sharing::{Need, Sharing};
 use super::show_art;
 use super::streams::{self, Streams};
 use crate::app::AppState;
+use crate::cache::shared::Waited;
 use crate::cache::{
     self, Accepts, Answer, CacheAdmin, CacheEntry, FetchError, Fetched, Origin, Policy, SharedError,
 };
@@ -102,7 +103,11 @@ async fn get_sessions(app: AppState, headers: HeaderMap) -> Response {
     if app.settings.current().plex.is_none() {
         return nothing(false, NOT_CONFIGURED);
     }
-    match cache::read(&SESSIONS, || from_plex(&app, &SHARING, Need::Fresh, fetch)).await {
+    match cache::read(&SESSIONS, || {
+        from_plex(&app, Waited::default(), &SHARING, Need::Fresh, fetch)
+    })
+    .await
+    {
         Ok(cached) => {
             LOG.note(&cached);
             Answer::respond(&cached, &Accepts::of(&headers))
@@ -124,7 +129,10 @@ fn nothing(error: bool, message: &str) -> Response {
 
 /// Fetches anew, however fresh the cached value is.
 pub(super) async fn refresh(app: AppState, need: Need) -> Result<(), SharedError> {
-    cache::refresh(&SESSIONS, || from_plex(&app, &SHARING, need, fetch)).await
+    cache::refresh(&SESSIONS, || {
+        from_plex(&app, Waited::default(), &SHARING, need, fetch)
+    })
+    .await
 }
 
 async fn fetch(now: Moment) -> Result<Fetched<Answer>, FetchError> {

@@ -20,6 +20,7 @@ use super::sharing::{Need, Sharing};
 use super::{NOT_CONFIGURED, libraries};
 use crate::app::AppState;
 use crate::cache::answer::describe;
+use crate::cache::shared::Waited;
 use crate::cache::{self, Accepts, Answer, CacheEntry, FetchError, Fetched, Policy, SharedError};
 use crate::settings::{CacheSettings, PlexTarget, Settings};
 
@@ -133,7 +134,7 @@ async fn get_stats(app: AppState) -> Response {
         return Json(stats(&settings, Totals::default())).into_response();
     }
     match cache::read(&STATS, || {
-        from_plex(&app, &STATS_SHARING, Need::Fresh, fetch)
+        from_plex(&app, Waited::default(), &STATS_SHARING, Need::Fresh, fetch)
     })
     .await
     {
@@ -174,7 +175,13 @@ async fn get_live_stats(app: AppState, headers: HeaderMap) -> Response {
         return nothing(NOT_CONFIGURED);
     }
     match cache::read(&STATS_LIVE, || {
-        from_plex(&app, &LIVE_SHARING, Need::Fresh, fetch_live)
+        from_plex(
+            &app,
+            Waited::default(),
+            &LIVE_SHARING,
+            Need::Fresh,
+            fetch_live,
+        )
     })
     .await
     {
@@ -222,13 +229,16 @@ async fn fetch_live(now: Moment) -> Result<Fetched<Answer>, FetchError> {
 
 /// Counts anew for `/stats`.
 pub(super) async fn refresh(app: AppState, need: Need) -> Result<(), SharedError> {
-    cache::refresh(&STATS, || from_plex(&app, &STATS_SHARING, need, fetch)).await
+    cache::refresh(&STATS, || {
+        from_plex(&app, Waited::default(), &STATS_SHARING, need, fetch)
+    })
+    .await
 }
 
 /// Counts anew for `/stats/live`.
 pub(super) async fn refresh_live(app: AppState, need: Need) -> Result<(), SharedError> {
     cache::refresh(&STATS_LIVE, || {
-        from_plex(&app, &LIVE_SHARING, need, fetch_live)
+        from_plex(&app, Waited::default(), &LIVE_SHARING, need, fetch_live)
     })
     .await
 }

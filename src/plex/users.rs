@@ -18,6 +18,7 @@ use super::moment::{Moment, from_plex};
 use super::sharing::{Need, Sharing};
 use crate::app::AppState;
 use crate::cache::answer::describe;
+use crate::cache::shared::Waited;
 use crate::cache::{self, CacheEntry, FetchError, Fetched, Policy};
 use crate::settings::CacheSettings;
 
@@ -55,7 +56,7 @@ async fn count_users(app: AppState) -> Response {
         return of(0);
     }
     match cache::read(&USERS_COUNT, || {
-        from_plex(&app, &SHARING, Need::Fresh, fetch)
+        from_plex(&app, Waited::default(), &SHARING, Need::Fresh, fetch)
     })
     .await
     {
