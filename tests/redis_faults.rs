@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::DateTime;
 use futures_util::future::join_all;
 use komandorr::demo::{Fault, Simulator};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -47,9 +47,14 @@ fn forgetful(plex: &Simulator) -> Builder {
     lasting(plex, "0.2")
 }
 
-/// One that has something of its own to show.
+/// One that has something of its own to show, and whose database is behind nobody's: readers would
+/// wait for it to catch up.
 async fn started(server: Builder) -> Server {
     let server = server.start().await;
+    let synced = server
+        .post("/api/plex/watch-history/sync", &json!({}))
+        .await;
+    assert_eq!(synced.json()["success"], true);
     let columns = "type, title, viewed_at, duration, created_at";
     let play = "'movie', 'Seen', '2025-01-01 00:00:00.000000', 0, ''";
     let sql = format!("INSERT INTO watch_history ({columns}) VALUES ({play})");

@@ -40,7 +40,7 @@ pub(super) static WATCH_HISTORY: Mutex<CacheEntry<Answer>> = Mutex::new(CacheEnt
 ));
 
 /// Readers wait so long for a database that has to catch up with another instance's.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The name that other instances know it by.
 pub(super) static SHARING: Sharing = Sharing {
