@@ -38,7 +38,7 @@ use tokio::time::Instant;
 pub use accepts::Accepts;
 pub use answer::Answer;
 pub use cached::{Cached, Freshness, Stored};
-pub use entry::{CacheEntry, Policy};
+pub use entry::{CacheEntry, Policy, REFRESH_AT};
 pub use flight::{offer, read, recent, refresh};
 pub use stats::Stats;
 

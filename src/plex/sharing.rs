@@ -8,14 +8,12 @@ use super::moment::Moment;
 use super::{caches, history_sync, kept, peak, watch_history};
 use crate::app::AppState;
 use crate::cache::shared::{Heard, Realm, Sought};
-use crate::cache::{FetchError, Fetched, Policy, Portable};
+use crate::cache::{FetchError, Fetched, Policy, Portable, REFRESH_AT};
 use crate::settings::CacheSettings;
 use crate::tasks::Tasks;
 
 /// The fetch of another instance is waited for so long; longer than any answer of Plex takes.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What the warmer would renew is not new enough for it (contract 10).
-const WARM: f64 = 0.8;
 
 /// How a value is fetched where no other instance has it; boxed, as it is passed on a long way.
 pub(super) type Fetch<'a, T> = BoxFuture<'a, Result<Fetched<T>, FetchError>>;
@@ -33,7 +31,7 @@ pub(super) struct Sharing {
 pub(super) enum Need {
     /// For a reader: within its TTL.
     Fresh,
-    /// For the warmer: newer than what it would renew.
+    /// For the warmer: newer than what it would renew itself.
     Warm,
     /// For what is made from it: not older than this.
     Within(Duration),
@@ -45,7 +43,7 @@ impl Need {
     fn oldest(self, ttl: Duration) -> Option<Duration> {
         match self {
             Self::Fresh => Some(ttl),
-            Self::Warm => Some(ttl.mul_f64(WARM)),
+            Self::Warm => Some(ttl.mul_f64(REFRESH_AT)),
             Self::Within(oldest) => Some(oldest.min(ttl)),
             Self::New => None,
         }
@@ -116,9 +114,7 @@ impl Moment {
         };
         shared.obtain(sought, fetch).await
     }
-}
 
-impl Moment {
     /// Lets other instances have `value`, which is newer than what they have or are fetching.
     pub(super) async fn share<T: Portable>(&self, sharing: &Sharing, value: &T) {
         let ttl = (sharing.policy)(&self.settings.cache).ttl;

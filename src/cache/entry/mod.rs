@@ -21,7 +21,7 @@ const WHOLE_BEATS_PARTIAL: Duration = Duration::from_secs(30);
 const STALE_WHILE_REFUSED: Duration = Duration::from_secs(60);
 
 /// The share of the TTL after which the warmer refreshes a value (contract 10).
-const REFRESH_AT: f64 = 0.8;
+pub const REFRESH_AT: f64 = 0.8;
 
 /// The times that govern one cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

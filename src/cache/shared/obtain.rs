@@ -102,7 +102,7 @@ impl Shared {
             match claim {
                 Ok(Claim::Value(json, missing, age)) => {
                     let Some(value) = T::from_json(&json) else {
-                        // Of another version: as good as none.
+                        // Of another form than its type has here: as good as none.
                         oldest = None;
                         continue;
                     };
