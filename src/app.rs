@@ -7,7 +7,12 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Access;
 use crate::cache::shared::Shared;
+use crate::integrations::{Outbox, Outside};
+use crate::monitor::Monitor;
 use crate::plex::PlexClient;
 use crate::settings::SettingsStore;
 use crate::store::Store;
@@ -24,6 +29,43 @@ pub struct App {
     pub store: Store,
     /// The way to other instances.
     pub shared: Shared,
+    /// The monitored services.
+    pub monitor: Monitor,
+    /// The way to servers on the internet.
+    pub outside: Outside,
+    /// Messages to people.
+    pub telegram: Outbox,
+    /// What is remembered of log-ins.
+    pub access: Access,
+    /// Cancelled when the server is to stop: what would go on for ever, such as a WebSocket, has
+    /// to end then.
+    pub stop: CancellationToken,
+}
+
+impl App {
+    /// All parts, with `settings` and `store` as the first of them.
+    ///
+    /// # Errors
+    /// TLS can't be set up.
+    pub fn new(
+        settings: SettingsStore,
+        store: Store,
+        monitor: Monitor,
+        stop: CancellationToken,
+    ) -> Result<Self, reqwest::Error> {
+        let now = settings.current();
+        Ok(Self {
+            plex: PlexClient::new(now.plex_client)?,
+            shared: Shared::new(now.redis.clone()),
+            outside: Outside::new()?,
+            telegram: Outbox::default(),
+            access: Access::default(),
+            settings,
+            store,
+            monitor,
+            stop,
+        })
+    }
 }
 
 /// A shared [`App`]; as an argument of a handler it extracts itself.
@@ -53,5 +95,23 @@ where
 
     async fn from_request_parts(_: &mut Parts, state: &S) -> Result<Self, Infallible> {
         Ok(Self::from_ref(state))
+    }
+}
+
+#[cfg(test)]
+impl AppState {
+    /// A server's parts in `directory`, for tests beside the code.
+    pub(crate) async fn for_test(
+        directory: &std::path::Path,
+        environment: crate::settings::Environment,
+    ) -> Self {
+        let overrides = crate::settings::Overrides {
+            data_dir: Some(directory.to_owned()),
+            ..Default::default()
+        };
+        let settings = SettingsStore::open(environment, overrides).unwrap();
+        let store = Store::open(directory).await.unwrap();
+        let stop = CancellationToken::new();
+        Self::new(App::new(settings, store, Monitor::default(), stop).unwrap())
     }
 }

@@ -1,8 +1,9 @@
 //! Komandorr's backend: a self-hosted dashboard for people who run a Plex server.
 //!
 //! One axum binary. `docs/architecture.md` is the map of this crate; imports point one way:
-//! `main → web → features (plex, monitor) → cache, store, settings`.
+//! `main → web → features (plex, monitor, integrations) → access, cache, store, settings`.
 
+pub mod access;
 pub mod app;
 pub mod backup;
 pub mod cache;
@@ -12,6 +13,7 @@ pub mod compat;
 pub mod demo;
 pub mod healthcheck;
 pub mod instance;
+pub mod integrations;
 pub mod logging;
 pub mod monitor;
 pub mod plex;
@@ -28,9 +30,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, AppState};
-use crate::cache::shared::Shared;
 use crate::instance::Instance;
 use crate::logging::Log;
+use crate::monitor::Monitor;
 use crate::settings::SettingsStore;
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -75,7 +77,6 @@ pub async fn run(
         .with_context(|| format!("can't listen on {}:{}", now.host, now.port))?;
     let address = listener.local_addr()?;
     plex::configure_caches(&now.cache);
-    let plex = plex::PlexClient::new(now.plex_client).context("can't set up TLS")?;
     let store = tokio::select! {
         opened = Store::open(&now.data_dir) => opened?,
         // A large database of 3.3.0 takes longer to adopt than Docker waits. What is left undone
@@ -87,12 +88,8 @@ pub async fn run(
     };
     plex::adopt_old_config(&settings, &store).await;
     plex::load_peak(&store).await;
-    let app = AppState::new(App {
-        settings,
-        plex,
-        store,
-        shared: Shared::new(now.redis.clone()),
-    });
+    let app = App::new(settings, store, Monitor::default(), shutdown.clone());
+    let app = AppState::new(app.context("can't set up TLS")?);
 
     let tasks = Tasks::new(shutdown.child_token());
     follow_settings(&app, &tasks, Arc::new(log));

@@ -248,12 +248,8 @@ mod tests {
 
     use super::super::stats::STATS;
     use super::*;
-    use crate::app::App;
     use crate::cache::CacheAdmin as _;
-    use crate::cache::shared::Shared;
-    use crate::plex::PlexClient;
-    use crate::settings::{Environment, Overrides, SettingsStore};
-    use crate::store::Store;
+    use crate::settings::Environment;
 
     fn file(fetched_at: i64) -> File {
         let value = RawValue::from_string("{}".to_owned()).unwrap();
@@ -315,20 +311,7 @@ mod tests {
             ("PLEX_SERVER_URL", "http://plex:32400"),
             ("PLEX_SERVER_TOKEN", "geheim"),
         ]);
-        let overrides = Overrides {
-            data_dir: Some(directory.path().to_owned()),
-            ..Overrides::default()
-        };
-        let settings = SettingsStore::open(environment, overrides).unwrap();
-        let plex = PlexClient::new(settings.current().plex_client).unwrap();
-        let store = Store::open(directory.path()).await.unwrap();
-        let shared = Shared::new(settings.current().redis.clone());
-        let app = AppState::new(App {
-            settings,
-            plex,
-            store,
-            shared,
-        });
+        let app = AppState::for_test(directory.path(), environment).await;
         let revision = app.settings.current().plex_revision;
         let totals = RawValue::from_string(
             r#"{"peak_concurrent":0,"last_updated":null,"server_url":"","server_name":"",

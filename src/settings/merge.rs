@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::access::access;
 use super::file::{ConfigFileError, Document};
+use super::integrations::integrations;
 use super::redis::redis;
 use super::sources::{Sources, flag};
 use super::{
@@ -80,6 +82,9 @@ pub(super) fn merge(
         process_timezone,
         cors_origins,
         auth,
+        access: access(env)?,
+        monitor_interval: Some(env.seconds("MONITOR_INTERVAL")?).filter(|every| !every.is_zero()),
+        integrations: integrations(&mut sources)?,
         plex_revision: revision(previous, plex.as_ref()),
         plex_form,
         plex,

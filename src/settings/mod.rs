@@ -3,10 +3,12 @@
 //! One immutable snapshot, replaced whole when something changes. Whoever needs several values
 //! that belong together takes one snapshot and reads them from it.
 
+mod access;
 mod describe;
 mod dotenv;
 mod env;
 mod file;
+mod integrations;
 mod merge;
 mod place;
 mod redis;
@@ -21,9 +23,11 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+pub use access::AccessSettings;
 pub use describe::{Described, Source};
 pub use env::Environment;
 pub use file::ConfigFileError;
+pub use integrations::{GithubSettings, IntegrationSettings, ServiceForm, TelegramSettings};
 pub use place::Place;
 pub use redis::{RedisNode, RedisNodes, RedisPlace, RedisSettings};
 pub use store::SettingsStore;
@@ -74,6 +78,12 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// Who may use the API.
     pub auth: AuthSettings,
+    /// From where, and by which names.
+    pub access: AccessSettings,
+    /// Time between two checks of all services; `None`: they are checked by hand only.
+    pub monitor_interval: Option<Duration>,
+    /// The services besides Plex.
+    pub integrations: IntegrationSettings,
     /// The Plex server as stored, complete or not.
     pub plex_form: PlexForm,
     /// The Plex server, when address and token are both usable.

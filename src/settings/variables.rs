@@ -84,6 +84,16 @@ pub const GROUPS: &[Group] = &[
                 "",
                 "time zone (IANA name) of timestamps and, unless config.json has one, of the dashboard; unset = the system's and UTC",
             ).stored("general", "timezone"),
+            var(
+                "ALLOWED_HOSTS",
+                "",
+                "names by which the server may be called, separated by commas; unset = any",
+            ),
+            var(
+                "TRUSTED_PROXIES",
+                "",
+                "addresses or networks of reverse proxies, whose X-Forwarded-… headers count, separated by commas",
+            ),
             var("DEBUG", "false", "named in the log at start, nothing else"),
         ],
     },
@@ -93,6 +103,11 @@ pub const GROUPS: &[Group] = &[
             var("ENABLE_AUTH", "false", "ask for user name and password").stored("auth", "enabled"),
             var("AUTH_USERNAME", "admin", "user name").stored("auth", "username"),
             secret("AUTH_PASSWORD", "admin", "password").stored("auth", "password"),
+            var(
+                "AUTH_PLAINTEXT",
+                "false",
+                "store a changed password in clear, as 3.3.0 needs it; otherwise as an Argon2id hash",
+            ),
         ],
     },
     Group {
@@ -198,6 +213,50 @@ pub const GROUPS: &[Group] = &[
                 "time between two synchronisations of the watch history",
             ),
             var("PLEX_TV_URL", "https://plex.tv", "address of plex.tv"),
+        ],
+    },
+    Group {
+        title: "Monitoring and messages",
+        variables: &[
+            var(
+                "MONITOR_INTERVAL",
+                "10",
+                "time between two checks of all services; 0 = only by hand",
+            ),
+            var(
+                "TELEGRAM_API_URL",
+                "https://api.telegram.org",
+                "address of Telegram's API",
+            ),
+        ],
+    },
+    Group {
+        title: "Other services (config.json: api, overseerr, uploader, vpn_proxy, posterizarr)",
+        variables: &[
+            secret("GITHUB_TOKEN", "", "for more than 60 questions an hour about releases")
+                .stored("api", "github_token"),
+            var(
+                "GITHUB_API_URL",
+                "https://api.github.com",
+                "address of GitHub's API",
+            ),
+            secret("TMDB_API_KEY", "", "for the pictures of the invite page; visitors see it")
+                .stored("api", "tmdb_api_key"),
+            var("OVERSEERR_URL", "", "address of Overseerr's users: …/api/v1/user")
+                .stored("overseerr", "url"),
+            secret("OVERSEERR_API_KEY", "", "its key").stored("overseerr", "api_key"),
+            var(
+                "DEFAULT_EMAIL_DOMAIN",
+                "",
+                "domain of mail addresses that are made up for its users",
+            )
+            .stored("overseerr", "email_domain"),
+            var("UPLOADER_BASE_URL", "", "address of the uploader").stored("uploader", "base_url"),
+            var("VPN_PROXY_URL", "", "address of the VPN proxy manager")
+                .stored("vpn_proxy", "url"),
+            secret("VPN_PROXY_API_KEY", "", "its key").stored("vpn_proxy", "api_key"),
+            var("POSTERIZARR_URL", "", "address of Posterizarr").stored("posterizarr", "url"),
+            secret("POSTERIZARR_API_KEY", "", "its key").stored("posterizarr", "api_key"),
         ],
     },
     Group {

@@ -24,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use self::error::ApiError;
 use crate::app::AppState;
-use crate::plex;
+use crate::{integrations, monitor, plex};
 
 /// The largest request body. Nothing that is posted here comes near it.
 const LARGEST_BODY: usize = 1024 * 1024;
@@ -39,6 +39,8 @@ pub fn router(app: AppState) -> Router {
         .merge(auth::router())
         .merge(health::router())
         .merge(plex::router())
+        .merge(monitor::router())
+        .merge(integrations::router())
         .split_for_parts();
     let routes = routes
         .route(
@@ -133,10 +135,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::app::App;
-    use crate::cache::shared::Shared;
-    use crate::settings::{Environment, Overrides, SettingsStore};
-    use crate::store::Store;
+    use crate::settings::Environment;
 
     async fn panics() -> &'static str {
         panic!("a secret")
@@ -145,21 +144,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_500_with_cors_headers_and_without_its_text() {
         let directory = tempfile::tempdir().unwrap();
-        let data_dir = Some(directory.path().to_owned());
-        let overrides = Overrides {
-            data_dir,
-            ..Overrides::default()
-        };
-        let settings = SettingsStore::open(Environment::default(), overrides).unwrap();
-        let plex = plex::PlexClient::new(settings.current().plex_client).unwrap();
-        let store = Store::open(directory.path()).await.unwrap();
-        let shared = Shared::new(settings.current().redis.clone());
-        let app = AppState::new(App {
-            settings,
-            plex,
-            store,
-            shared,
-        });
+        let app = AppState::for_test(directory.path(), Environment::default()).await;
         let panics = Router::new().route("/api/panic", get(panics));
         let request = Request::builder()
             .uri("/api/panic")

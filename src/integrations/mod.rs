@@ -1,0 +1,16 @@
+//! The services that this one talks to besides Plex, each a thin client.
+
+mod outside;
+mod telegram;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::AppState;
+
+pub use outside::{CallError, Outside, Reply};
+pub use telegram::Outbox;
+
+/// All routes of the domain.
+pub fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+}
