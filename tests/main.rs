@@ -25,6 +25,7 @@ mod http;
 mod image;
 mod images;
 mod lifecycle;
+mod origin;
 mod recent_media;
 mod redis;
 mod redis_faults;

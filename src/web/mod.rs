@@ -2,8 +2,11 @@
 
 mod assets;
 mod auth;
+mod client;
 pub mod error;
+mod headers;
 mod health;
+mod origin;
 mod patient;
 mod requests;
 pub mod serve;
@@ -59,7 +62,9 @@ fn layered(routes: Router<AppState>, app: &AppState) -> Router<AppState> {
         // Outside of the log-in: a browser sends no credentials with its preliminary question.
         .layer(cors(&app.settings.current().cors_origins))
         .layer(middleware::from_fn(requests::observe))
+        .layer(middleware::from_fn(headers::secure))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), origin::guard))
         .layer(middleware::from_fn_with_state(app.clone(), auth::require))
         .layer(DefaultBodyLimit::max(LARGEST_BODY));
     routes.layer(layers)
