@@ -11,6 +11,7 @@
 mod activities;
 mod auth;
 mod backup;
+mod browser;
 mod caching;
 mod command_line;
 mod connection;

@@ -130,9 +130,10 @@ async fn nobody_gets_in_without_credentials_or_with_wrong_ones() {
         if who != All {
             let detail = json!({"detail": "Authentication required"});
             assert_eq!(anonymous.json(), detail, "{method} {path}");
-            let detail = match path.starts_with("/api/auth/") {
-                true => "Invalid credentials",
-                false => "Invalid username or password",
+            let detail = if path.starts_with("/api/auth/") {
+                "Invalid credentials"
+            } else {
+                "Invalid username or password"
             };
             assert_eq!(wrong.json(), json!({"detail": detail}), "{method} {path}");
         }
