@@ -38,6 +38,9 @@ const PAGES: [&str; 11] = [
     "/about",
 ];
 
+/// On every page of the frontend once its splash screen is over.
+const SIDE_BAR: &str = "a[href='/services']";
+
 /// What was found on one page.
 #[derive(Debug, Deserialize)]
 struct Visit {
@@ -118,7 +121,8 @@ async fn our_own_pages_have_no_errors() {
     let Some(chromium) = chromium() else { return };
     let plex = plex(3).await;
     let server = Server::builder().plex(&plex).start().await;
-    visit(&server, chromium, &["/", "/docs"], json!({})).await;
+    let more = json!({"landmark": "h1, h2"});
+    visit(&server, chromium, &["/", "/docs"], more).await;
 }
 
 #[tokio::test]
@@ -132,7 +136,13 @@ async fn the_pages_of_the_frontend_have_no_errors() {
         .env("FRONTEND_DIR", &frontend)
         .start()
         .await;
-    visit(&server, chromium, &PAGES, json!({"allowed": NOT_YET})).await;
+    visit(
+        &server,
+        chromium,
+        &PAGES,
+        json!({"allowed": NOT_YET, "landmark": SIDE_BAR}),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -150,6 +160,7 @@ async fn the_pages_of_the_frontend_have_no_errors_for_who_has_logged_in() {
         .await;
     let more = json!({
         "allowed": NOT_YET,
+        "landmark": SIDE_BAR,
         "credentials": {"user": "jürgen", "password": "pässword"},
     });
     visit(&server, chromium, &PAGES, more).await;
