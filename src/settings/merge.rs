@@ -16,8 +16,7 @@ use super::redis::redis;
 use super::sources::{Sources, flag};
 use super::{
     AuthSettings, CacheSettings, Environment, ImageSettings, LogSettings, Overrides, Place,
-    PlexClientSettings, PlexForm, PlexTarget, Secret, Settings, SettingsError, WARMABLE,
-    WarmSettings,
+    PlexClientSettings, PlexForm, Secret, Settings, SettingsError, WARMABLE, WarmSettings,
 };
 
 /// A stream that ended five minutes ago must not look alive, whatever `CACHE_MAX_STALE` says; the
@@ -81,11 +80,16 @@ pub(super) fn merge(
         timezone,
         process_timezone,
         cors_origins,
+        auth_revision: revision(previous, |before| {
+            (before.auth_revision, before.auth != auth)
+        }),
         auth,
         access: access(env)?,
         monitor_interval: Some(env.seconds("MONITOR_INTERVAL")?).filter(|every| !every.is_zero()),
         integrations: integrations(&mut sources)?,
-        plex_revision: revision(previous, plex.as_ref()),
+        plex_revision: revision(previous, |before| {
+            (before.plex_revision, before.plex != plex)
+        }),
         plex_form,
         plex,
         plex_client: PlexClientSettings {
@@ -102,9 +106,11 @@ pub(super) fn merge(
     })
 }
 
-fn revision(previous: Option<&Settings>, plex: Option<&PlexTarget>) -> u64 {
+/// A number that rises with a change: `of` tells the last one, and whether there is one.
+fn revision(previous: Option<&Settings>, of: impl FnOnce(&Settings) -> (u64, bool)) -> u64 {
     previous.map_or(1, |previous| {
-        previous.plex_revision + u64::from(previous.plex.as_ref() != plex)
+        let (last, changed) = of(previous);
+        last + u64::from(changed)
     })
 }
 

@@ -31,7 +31,7 @@ pub use file::ConfigFileError;
 pub use integrations::{GithubSettings, IntegrationSettings, ServiceForm, TelegramSettings};
 pub use place::Place;
 pub use redis::{RedisNode, RedisNodes, RedisPlace, RedisSettings};
-pub use store::SettingsStore;
+pub use store::{SettingsStore, change_object};
 pub use target::InvalidTarget;
 
 /// Text that must not be shown: a token or a password.
@@ -79,6 +79,8 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// Who may use the API.
     pub auth: AuthSettings,
+    /// Rises with every change of [`Self::auth`], and never falls.
+    pub auth_revision: u64,
     /// From where, and by which names.
     pub access: AccessSettings,
     /// Time between two checks of all services; `None`: they are checked by hand only.
@@ -136,11 +138,17 @@ pub struct AuthSettings {
 }
 
 impl AuthSettings {
-    /// Writes all three into the section of `config.json`, as 3.3.0 does.
-    pub fn fill(&self, section: &mut Map<String, Value>) {
-        section.insert("enabled".to_owned(), self.enabled.into());
-        section.insert("username".to_owned(), self.username.as_str().into());
-        section.insert("password".to_owned(), self.password.expose().into());
+    /// Completes the section of `config.json`: 3.3.0 expects all three keys.
+    pub fn fill_up(&self, section: &mut Map<String, Value>) {
+        let mut missing = |key: &str, value: Value| {
+            let stored = section.entry(key).or_insert(Value::Null);
+            if stored.is_null() {
+                *stored = value;
+            }
+        };
+        missing("enabled", self.enabled.into());
+        missing("username", self.username.as_str().into());
+        missing("password", self.password.expose().into());
     }
 }
 
