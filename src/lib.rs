@@ -52,7 +52,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 pub async fn run(
     settings: SettingsStore,
     mut instance: Instance,
-    log: Log,
+    log: Arc<Log>,
     shutdown: CancellationToken,
     announce: impl FnOnce(std::net::SocketAddr) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
@@ -88,11 +88,11 @@ pub async fn run(
     };
     plex::adopt_old_config(&settings, &store).await;
     plex::load_peak(&store).await;
-    let app = App::new(settings, store, Monitor::default(), shutdown.clone());
+    let app = App::new(settings, store, Monitor::default(), log, shutdown.clone());
     let app = AppState::new(app.context("can't set up TLS")?);
 
     let tasks = Tasks::new(shutdown.child_token());
-    follow_settings(&app, &tasks, Arc::new(log));
+    follow_settings(&app, &tasks);
     plex::share_caches(&app, &tasks);
     plex::restore_answers(&app).await;
     plex::start_warmer(&app, &tasks);
@@ -118,16 +118,13 @@ pub async fn run(
 
 /// Notices hand edits of `config.json` and puts in force what a change of settings means
 /// elsewhere.
-fn follow_settings(app: &AppState, tasks: &Tasks, log: Arc<Log>) {
+fn follow_settings(app: &AppState, tasks: &Tasks) {
     let app = app.clone();
     tasks.every("Settings", SETTINGS_LOOK, move || {
         let app = app.clone();
-        let log = Arc::clone(&log);
         async move {
             let reloaded = app.settings.reload_if_changed().await;
-            let now = app.settings.current();
-            log.set_level(now.log.level);
-            plex::adopt_server(&app);
+            app.put_settings_in_force().await;
             reloaded.map(|_| ())
         }
     });

@@ -30,7 +30,7 @@ pub use file::ConfigFileError;
 pub use integrations::{GithubSettings, IntegrationSettings, ServiceForm, TelegramSettings};
 pub use place::Place;
 pub use redis::{RedisNode, RedisNodes, RedisPlace, RedisSettings};
-pub use store::SettingsStore;
+pub use store::{SettingsStore, change_object};
 pub use target::InvalidTarget;
 
 /// Text that must not be shown: a token or a password.
