@@ -101,6 +101,7 @@ pub async fn run(
     plex::start_history_sync(&app, &tasks);
     plex::start_refresher(&app, &tasks);
 
+    integrations::start_sending(&app, &tasks);
     if let Err(error) = instance.listens_on(address) {
         tracing::warn!("The address could not be noted in the data directory: {error}");
     }

@@ -26,6 +26,7 @@ mod image;
 mod images;
 mod lifecycle;
 mod recent_media;
+mod notifications;
 mod redis;
 mod redis_faults;
 mod redis_harness;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::settings::SettingsError;
 use crate::store::StoreError;
 
 /// The result of a handler.
@@ -100,6 +101,12 @@ impl ApiError {
             cause,
             ..Self::of(StatusCode::INTERNAL_SERVER_ERROR, detail)
         }
+    }
+
+    /// Status 500: `config.json` was not written. The text names the file and, where it can't be
+    /// parsed, line and column, but none of its values.
+    pub fn unsaved_settings(error: SettingsError) -> Self {
+        Self::internal(format!("Failed to save settings: {error}"), error)
     }
 
     fn of(status: StatusCode, detail: impl Into<String>) -> Self {
