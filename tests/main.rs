@@ -36,6 +36,7 @@ mod secrets;
 mod sessions;
 mod settings;
 mod stats;
+mod settings_api;
 mod tls;
 mod trouble;
 mod users;

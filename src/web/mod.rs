@@ -7,6 +7,7 @@ mod health;
 mod patient;
 mod requests;
 pub mod serve;
+mod settings_api;
 
 use std::any::Any;
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub fn router(app: AppState) -> Router {
     let (routes, description) = OpenApiRouter::with_openapi(Description::openapi())
         .merge(auth::router())
         .merge(health::router())
+        .merge(settings_api::router())
         .merge(plex::router())
         .merge(monitor::router())
         .merge(integrations::router())
