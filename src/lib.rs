@@ -86,6 +86,9 @@ pub async fn run(
             return Ok(());
         }
     };
+    if let Err(error) = web::icons::prepare(&now.data_dir) {
+        tracing::warn!("The directory of icons: {error}");
+    }
     plex::adopt_old_config(&settings, &store).await;
     plex::load_peak(&store).await;
     let app = App::new(settings, store, Monitor::default(), log, shutdown.clone());
@@ -98,10 +101,10 @@ pub async fn run(
     plex::start_warmer(&app, &tasks);
     plex::start_keeping_answers(&app, &tasks);
     account_traffic(&app, &tasks);
+    integrations::start_sending(&app, &tasks);
     plex::start_history_sync(&app, &tasks);
     plex::start_refresher(&app, &tasks);
 
-    integrations::start_sending(&app, &tasks);
     if let Err(error) = instance.listens_on(address) {
         tracing::warn!("The address could not be noted in the data directory: {error}");
     }

@@ -62,6 +62,20 @@ impl ApiError {
         Self::of(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
     }
 
+    /// Status 413: a body that is larger than what it is for.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::of(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// A form that can't be read: too large (413), or broken (400, with FastAPI's text).
+    pub fn broken_form(status: StatusCode) -> Self {
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            Self::too_large("Payload Too Large")
+        } else {
+            Self::bad_request("There was an error parsing the body")
+        }
+    }
+
     /// Status 408: it took too long, sending it or answering it.
     pub fn request_timeout() -> Self {
         Self::of(StatusCode::REQUEST_TIMEOUT, "Request Timeout")

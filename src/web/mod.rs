@@ -4,6 +4,7 @@ mod assets;
 mod auth;
 pub mod error;
 mod health;
+pub mod icons;
 mod patient;
 mod requests;
 pub mod serve;
@@ -40,6 +41,7 @@ pub fn router(app: AppState) -> Router {
         .merge(auth::router())
         .merge(health::router())
         .merge(settings_api::router())
+        .merge(icons::router())
         .merge(plex::router())
         .merge(monitor::router())
         .merge(integrations::router())
@@ -49,6 +51,7 @@ pub fn router(app: AppState) -> Router {
             "/openapi.json",
             get(async move || Json(description.clone())),
         )
+        .route("/icons/{*name}", get(icons::serve))
         .fallback(assets::fallback)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed());
     layered(routes, &app).with_state(app)
