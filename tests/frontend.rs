@@ -1,10 +1,8 @@
 //! The built frontend: its files, its own routes, and nothing outside of its directory.
 
 use reqwest::Method;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
-use crate::harness::Server;
+use crate::harness::{Server, raw};
 
 async fn with_frontend() -> Server {
     Server::builder()
@@ -67,17 +65,6 @@ async fn the_page_answers_for_its_own_routes_even_with_log_in() {
         .send(server.request(&Method::HEAD, "/services"))
         .await;
     assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
-}
-
-/// The answer to a request line that no well-behaved client would send.
-async fn raw(server: &Server, target: &str) -> String {
-    let address = server.url.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
 }
 
 #[tokio::test]

@@ -8,9 +8,9 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::AppState;
 
 pub use outside::{CallError, Outside, Reply};
-pub use telegram::Outbox;
+pub use telegram::{Outbox, start_sending};
 
 /// All routes of the domain.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().merge(telegram::router())
 }

@@ -16,7 +16,8 @@ use super::redis::redis;
 use super::sources::{Sources, flag};
 use super::{
     AuthSettings, CacheSettings, Environment, ImageSettings, LogSettings, Overrides, Place,
-    PlexClientSettings, PlexForm, Secret, Settings, SettingsError, WARMABLE, WarmSettings,
+    PlexClientSettings, PlexForm, Secret, Settings, SettingsError, TypedSettings, WARMABLE,
+    WarmSettings,
 };
 
 /// A stream that ended five minutes ago must not look alive, whatever `CACHE_MAX_STALE` says; the
@@ -46,9 +47,10 @@ pub(super) fn merge(
         server_name: sources.text("plex", "server_name", "PLEX_SERVER_NAME"),
     };
     let plex = sources.plex(&plex_form);
-    let (timezone, process_timezone) = sources.zones();
+    let (timezone, typed_timezone, process_timezone) = sources.zones();
+    let (level, typed_level) = sources.level();
     let log = LogSettings {
-        level: sources.level(),
+        level,
         enable_file: sources.log_to_file()?,
         file: log_file(env, overrides, &place.data_dir),
         show_timestamp_console: env.flag("LOG_SHOW_TIMESTAMP_CONSOLE")?,
@@ -67,6 +69,7 @@ pub(super) fn merge(
                 .to_owned(),
         );
     }
+    let integrations = integrations(&mut sources)?;
     Ok(Settings {
         host: place.host,
         port: place.port,
@@ -86,7 +89,13 @@ pub(super) fn merge(
         auth,
         access: access(env)?,
         monitor_interval: Some(env.seconds("MONITOR_INTERVAL")?).filter(|every| !every.is_zero()),
-        integrations: integrations(&mut sources)?,
+        typed: TypedSettings {
+            log_level: typed_level,
+            timezone: typed_timezone,
+            has_overseerr: has_content(document, "overseerr")
+                || !integrations.overseerr.url.is_empty(),
+        },
+        integrations,
         plex_revision: revision(previous, |before| {
             (before.plex_revision, before.plex != plex)
         }),
@@ -104,6 +113,12 @@ pub(super) fn merge(
         redis,
         warnings: sources.warnings,
     })
+}
+
+/// Whether there is a section of this name with anything in it.
+fn has_content(document: &Document, section: &str) -> bool {
+    let section = document.get(section).and_then(Value::as_object);
+    section.is_some_and(|section| !section.is_empty())
 }
 
 /// A number that rises with a change: `of` tells the last one, and whether there is one.

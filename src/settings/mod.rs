@@ -9,6 +9,7 @@ mod dotenv;
 mod env;
 mod file;
 mod integrations;
+mod lists;
 mod merge;
 mod place;
 mod redis;
@@ -28,7 +29,9 @@ pub use access::AccessSettings;
 pub use describe::{Described, Source};
 pub use env::Environment;
 pub use file::ConfigFileError;
+
 pub use integrations::{GithubSettings, IntegrationSettings, ServiceForm, TelegramSettings};
+pub use lists::{ArrInstance, ExternalApp};
 pub use place::Place;
 pub use redis::{RedisNode, RedisNodes, RedisPlace, RedisSettings};
 pub use store::{SettingsStore, change_object};
@@ -87,6 +90,8 @@ pub struct Settings {
     pub monitor_interval: Option<Duration>,
     /// The services besides Plex.
     pub integrations: IntegrationSettings,
+    /// What of all this the settings page shows as somebody has typed it.
+    pub typed: TypedSettings,
     /// The Plex server as stored, complete or not.
     pub plex_form: PlexForm,
     /// The Plex server, when address and token are both usable.
@@ -124,6 +129,17 @@ pub struct LogSettings {
     pub show_timestamp_console: bool,
     /// Whether file lines name the place in the program.
     pub show_location_file: bool,
+}
+
+/// What the settings page shows as it was typed, be it of use or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypedSettings {
+    /// The log level.
+    pub log_level: String,
+    /// The dashboard's time zone.
+    pub timezone: String,
+    /// Whether anything at all was typed for Overseerr.
+    pub has_overseerr: bool,
 }
 
 /// Who may use the API.

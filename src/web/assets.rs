@@ -58,7 +58,7 @@ pub(super) async fn fallback(State(app): State<AppState>, request: Request) -> R
 
 /// The regular file below `root` that a path means; `None` if there is none or if it lies
 /// outside, be it by dots or by a link.
-async fn file_of(root: &Path, path: &str) -> Option<PathBuf> {
+pub(super) async fn file_of(root: &Path, path: &str) -> Option<PathBuf> {
     let relative = relative(path)?;
     let root = tokio::fs::canonicalize(root).await.ok()?;
     let file = tokio::fs::canonicalize(root.join(relative)).await.ok()?;
@@ -87,7 +87,7 @@ fn percent_decode(text: &str) -> Option<String> {
 }
 
 /// Sends a file with its type, ETag, ranges and conditional answers.
-async fn send(file: &Path, caching: HeaderValue, request: Request) -> Response {
+pub(super) async fn send(file: &Path, caching: HeaderValue, request: Request) -> Response {
     let mut response = match ServeFile::new(file).oneshot(request).await {
         Ok(response) => response.into_response(),
         Err(never) => match never {},

@@ -6,10 +6,12 @@ mod client;
 pub mod error;
 mod headers;
 mod health;
+pub mod icons;
 mod origin;
 mod patient;
 mod requests;
 pub mod serve;
+mod settings_api;
 
 use std::any::Any;
 use std::time::Duration;
@@ -41,6 +43,8 @@ pub fn router(app: AppState) -> Router {
     let (routes, description) = OpenApiRouter::with_openapi(Description::openapi())
         .merge(auth::router())
         .merge(health::router())
+        .merge(settings_api::router())
+        .merge(icons::router())
         .merge(plex::router())
         .merge(monitor::router())
         .merge(integrations::router())
@@ -50,6 +54,7 @@ pub fn router(app: AppState) -> Router {
             "/openapi.json",
             get(async move || Json(description.clone())),
         )
+        .route("/icons/{*name}", get(icons::serve))
         .fallback(assets::fallback)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed());
     layered(routes, &app).with_state(app)
