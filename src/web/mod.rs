@@ -2,6 +2,7 @@
 
 mod assets;
 mod auth;
+mod contained;
 pub mod error;
 mod health;
 mod patient;
