@@ -1,34 +1,19 @@
-//! The built frontend, and what stands in for it where none is installed.
+//! The built frontend: its files, and its page for the routes that it has itself.
 
-use std::path::Path;
-
-use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{Html, IntoResponse as _, Response};
-use serde::Serialize;
-use tower::ServiceExt as _;
-use tower_http::services::ServeFile;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use tokio::task::spawn_blocking;
 
-use super::contained::file_of;
 use super::error::ApiError;
-use super::{is_read, read_only};
+use super::files::{self, Found};
+use super::{is_read, policy, read_only, welcome};
 use crate::app::AppState;
 
-/// Shown at `/` where no frontend is installed.
-const WELCOME: &str = include_str!("welcome.html");
 /// Files below `/assets` have a hash of their content in their name.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// All others may change with the next installation; a conditional request finds out.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
-
-/// `/` without a frontend, for programs; 3.3.0's keys.
-#[derive(Serialize)]
-struct Greeting {
-    message: &'static str,
-    version: &'static str,
-    docs: &'static str,
-}
 
 /// Answers whatever no route of the API matched: a file of the frontend, or its `index.html`,
 /// for the frontend has routes of its own.
@@ -40,49 +25,37 @@ pub(super) async fn fallback(State(app): State<AppState>, request: Request) -> R
     if !is_read(request.method()) {
         return read_only();
     }
-    let root = &app.settings.current().frontend_dir;
     let is_asset = path.starts_with("/assets/");
-    if let Some(file) = file_of(root, path).await {
-        return send(&file, if is_asset { FOR_EVER } else { ASK_AGAIN }, request).await;
+    let is_file_only = is_asset || path.starts_with("/icons/") || path.starts_with("/docs/");
+    let root = app.settings.current().frontend_dir.clone();
+    let (wanted, is_root) = (path.to_owned(), path == "/");
+    let look = move || {
+        let page = || Found::look(&root, "/index.html").filter(|_| !is_file_only);
+        Found::look(&root, &wanted).or_else(page)
+    };
+    match spawn_blocking(look).await.ok().flatten() {
+        Some(found) => {
+            let response = files::send(&found, request).await;
+            with_rules(response, if is_asset { FOR_EVER } else { ASK_AGAIN })
+        }
+        None if is_root => welcome::answer(request.headers()),
+        None => ApiError::not_found().into_response(),
     }
-    if is_asset || path.starts_with("/icons/") {
-        return ApiError::not_found().into_response();
-    }
-    if let Some(index) = file_of(root, "/index.html").await {
-        return send(&index, ASK_AGAIN, request).await;
-    }
-    if path == "/" {
-        return greeting(request.headers());
-    }
-    ApiError::not_found().into_response()
 }
 
-/// Sends a file with its type, ETag, ranges and conditional answers.
-async fn send(file: &Path, caching: HeaderValue, request: Request) -> Response {
-    let mut response = match ServeFile::new(file).oneshot(request).await {
-        Ok(response) => response.into_response(),
-        Err(never) => match never {},
-    };
-    if response.status().is_success() || response.status().is_redirection() {
-        response
-            .headers_mut()
-            .insert(header::CACHE_CONTROL, caching);
+/// For how long it may be kept and, for a page, what it may load.
+fn with_rules(mut response: Response, caching: HeaderValue) -> Response {
+    let status = response.status();
+    let is_page = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let headers = response.headers_mut();
+    if status.is_success() || status.is_redirection() {
+        headers.insert(header::CACHE_CONTROL, caching);
+    }
+    if is_page {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy::FRONTEND);
     }
     response
-}
-
-fn greeting(headers: &HeaderMap) -> Response {
-    let accept = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok());
-    if accept.is_some_and(|accept| accept.contains("text/html")) {
-        return Html(WELCOME.replace("{version}", env!("CARGO_PKG_VERSION"))).into_response();
-    }
-    let version = env!("CARGO_PKG_VERSION");
-    Json(Greeting {
-        message: "Komandorr Dashboard API",
-        version,
-        docs: "/docs",
-    })
-    .into_response()
 }

@@ -4,10 +4,13 @@ mod assets;
 mod auth;
 mod contained;
 pub mod error;
+mod files;
 mod health;
 mod patient;
+mod policy;
 mod requests;
 pub mod serve;
+mod welcome;
 
 use std::any::Any;
 use std::time::Duration;
