@@ -38,5 +38,6 @@ mod stats;
 mod tls;
 mod trouble;
 mod users;
+mod version;
 mod warming;
 mod watch_history;

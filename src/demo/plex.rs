@@ -26,7 +26,7 @@ use super::pages::{Ask, error_page, media_container};
 use super::people::accounts;
 use super::picture::{self, Size};
 use super::plex_tv::{self, PlexTv};
-use super::{Options, Scene, locked, now_playing, sessions};
+use super::{Options, Scene, github, locked, now_playing, sessions};
 
 const TOKEN: &str = "X-Plex-Token";
 const VERSION: &str = "1.41.3.9314-a0bfb8370";
@@ -108,6 +108,7 @@ pub(super) fn router(plex: Arc<Plex>) -> Router {
         .route("/library/metadata/{id}/{kind}/{time}", get(item_picture_at))
         .route("/photo/:/transcode", get(transcoded_picture))
         .merge(plex_tv::router())
+        .merge(github::router())
         .fallback(async || error_page(404))
         .method_not_allowed_fallback(async || error_page(405))
         .layer(middleware::from_fn_with_state(Arc::clone(&plex), gate))
@@ -125,6 +126,7 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
         .and_then(|value| value.to_str().ok());
     let allowed = path == "/identity"
         || plex_tv::is_public(&path)
+        || github::is_public(&path)
         || in_header.is_some_and(|token| plex.is_token(token))
         || in_query.is_some_and(|token| plex.is_token(&token));
     let real = async {

@@ -55,6 +55,7 @@ impl Demo {
             ("HOST", host.as_str()),
             ("LOG_ENABLE_FILE", "false"),
             ("PLEX_TV_URL", url.as_str()),
+            ("GITHUB_API_URL", url.as_str()),
         ]);
         let overrides = Overrides {
             data_dir: Some(directory),
@@ -118,6 +119,10 @@ mod tests {
         assert_eq!(
             settings.plex_tv_url, plex.base_url,
             "never the real plex.tv"
+        );
+        assert_eq!(
+            settings.integrations.github.api_url, plex.base_url,
+            "never the real GitHub"
         );
         assert!(!settings.redis.enabled && !settings.log.enable_file);
         assert_eq!((settings.host.as_str(), settings.port), ("127.0.0.1", 0));

@@ -1,7 +1,10 @@
 //! The services that this one talks to besides Plex, each a thin client.
 
+mod github;
 mod outside;
+mod releases;
 mod telegram;
+mod version;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -13,4 +16,6 @@ pub use telegram::Outbox;
 /// All routes of the domain.
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
+        .merge(version::router())
+        .merge(releases::router())
 }
