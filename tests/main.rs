@@ -9,6 +9,7 @@
 )]
 
 mod activities;
+mod api_description;
 mod auth;
 mod backup;
 mod caching;

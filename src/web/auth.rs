@@ -72,7 +72,8 @@ pub(super) async fn require(State(app): State<AppState>, request: Request, next:
     next.run(request).await
 }
 
-fn needs_credentials(method: &Method, path: &str) -> bool {
+/// Whether a request has to prove who sends it, where log-in is on.
+pub(super) fn needs_credentials(method: &Method, path: &str) -> bool {
     let of_the_api = path == "/api" || path.starts_with("/api/");
     let documentation = path == "/openapi.json" || path == "/docs";
     let method = if method == Method::HEAD {

@@ -3,6 +3,8 @@
 mod assets;
 mod auth;
 mod contained;
+mod description;
+mod docs;
 pub mod error;
 mod files;
 mod health;
@@ -13,6 +15,7 @@ pub mod serve;
 mod welcome;
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request};
@@ -23,7 +26,6 @@ use axum::{Json, Router, middleware};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
-use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::error::ApiError;
@@ -33,23 +35,27 @@ use crate::{integrations, monitor, plex};
 /// The largest request body. Nothing that is posted here comes near it.
 const LARGEST_BODY: usize = 1024 * 1024;
 
-#[derive(OpenApi)]
-#[openapi(info(title = "Komandorr Dashboard API", version = env!("CARGO_PKG_VERSION")))]
-struct Description;
-
 /// The whole application.
 pub fn router(app: AppState) -> Router {
-    let (routes, description) = OpenApiRouter::with_openapi(Description::openapi())
+    let (routes, mut description) = OpenApiRouter::with_openapi(description::frame())
         .merge(auth::router())
         .merge(health::router())
         .merge(plex::router())
         .merge(monitor::router())
         .merge(integrations::router())
         .split_for_parts();
+    let installation = app.store.installation();
+    let cookie = format!(
+        "komandorr_session_{}",
+        installation.get(..8).unwrap_or_default()
+    );
+    description::complete(&mut description, &cookie);
+    let description = Arc::new(description);
     let routes = routes
+        .merge(docs::router())
         .route(
             "/openapi.json",
-            get(async move || Json(description.clone())),
+            get(async move || Json(&*description).into_response()),
         )
         .fallback(assets::fallback)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed());
