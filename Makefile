@@ -2,7 +2,7 @@
 # (as root on Debian or Ubuntu).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench check rust redis
+.PHONY: help run test browser soak bench check rust redis
 
 # $(call need,program,Debian packages)
 need = command -v $(1) >/dev/null 2>&1 || { \
@@ -23,8 +23,13 @@ run: rust ## Start the demonstration: the server and a simulated Plex server
 test: rust redis ## Run all tests
 	cargo test --locked -- --test-threads $$((2 * $$(nproc)))
 
+browser: ## Get what the tests of pages in a browser need (Chromium, Node.js 20, npm)
+	@$(call need,chromium,chromium)
+	@$(call need,npm,nodejs npm)
+	npm ci --no-audit --no-fund --prefix tests/browser
+
 soak: rust redis ## Run the long versions of tests (minutes)
-	KOMANDORR_SOAK=1 cargo test --locked --test blackbox -- --test-threads 1 --nocapture history_sync:: redis::calls::
+	KOMANDORR_SOAK=1 cargo test --locked --test blackbox -- --test-threads 1 --nocapture history_sync:: redis::calls:: monitoring::
 
 bench: rust redis ## Measure cached answers, a long history, open tabs and Redis (needs wrk, redis-server, oha)
 	@$(call need,wrk,wrk)

@@ -59,7 +59,7 @@ impl App {
             shared: Shared::new(now.redis.clone()),
             outside: Outside::new()?,
             telegram: Outbox::default(),
-            access: Access::default(),
+            access: Access::new(store.installation()),
             settings,
             store,
             monitor,

@@ -32,6 +32,8 @@ pub enum Command {
     Check(Listen),
     /// Copy the database while the server runs or not, and verify the copy
     Backup(Backup),
+    /// Change the password of the log-in; a server that runs notices
+    Passwd(Passwd),
     /// Print every environment variable with its default, as in .env.example
     EnvExample,
 }
@@ -59,6 +61,17 @@ pub struct Backup {
     /// The copy; must not exist yet
     pub file: PathBuf,
     /// Directory of the database
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// How to store a new password, and where.
+#[derive(Args, Clone, Debug)]
+pub struct Passwd {
+    /// In clear, as version 3.3.0 needs it, instead of as a hash
+    #[arg(long)]
+    pub plaintext: bool,
+    /// Directory of config.json
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }

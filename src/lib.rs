@@ -16,6 +16,7 @@ pub mod instance;
 pub mod integrations;
 pub mod logging;
 pub mod monitor;
+pub mod passwd;
 pub mod plex;
 pub mod settings;
 pub mod store;
@@ -93,6 +94,7 @@ pub async fn run(
 
     let tasks = Tasks::new(shutdown.child_token());
     follow_settings(&app, &tasks, Arc::new(log));
+    access::start(&app, &tasks).await;
     plex::share_caches(&app, &tasks);
     plex::restore_answers(&app).await;
     plex::start_warmer(&app, &tasks);

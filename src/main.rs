@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use komandorr::cli::{Backup, Cli, Command, Listen};
+use komandorr::cli::{Backup, Cli, Command, Listen, Passwd};
 use komandorr::compat::uvicorn;
 use komandorr::instance::Instance;
 use komandorr::logging::Log;
 use komandorr::settings::{Environment, Overrides, SettingsError, SettingsStore, variables};
-use komandorr::{backup, check, demo, healthcheck};
+use komandorr::{backup, check, demo, healthcheck, passwd};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Some(Command::Healthcheck(listen)) => check_health(listen),
         Some(Command::Check(listen)) => run_check(listen),
         Some(Command::Backup(wanted)) => back_up(wanted),
+        Some(Command::Passwd(wanted)) => change_password(wanted),
         Some(Command::EnvExample) => print(&variables::example_file()),
     };
     match done {
@@ -100,6 +101,20 @@ fn back_up(wanted: Backup) -> anyhow::Result<()> {
             () = stop.cancelled() => anyhow::bail!("interrupted: there is no copy"),
         }
     })
+}
+
+fn change_password(wanted: Passwd) -> anyhow::Result<()> {
+    let Passwd {
+        plaintext,
+        data_dir,
+    } = wanted;
+    let overrides = Overrides {
+        data_dir,
+        ..Overrides::default()
+    };
+    let settings = SettingsStore::open(Environment::from_process()?, overrides)?;
+    let new = passwd::ask()?;
+    block_on(passwd::run(&settings, &new, plaintext, &mut io::stdout()))
 }
 
 /// Runs `work` to its end. Threads that are stuck in the system then (resolving a name, reading

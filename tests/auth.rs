@@ -1,65 +1,48 @@
-//! HTTP Basic where config.json has it switched on.
+//! Who gets in, and how: HTTP Basic, cookies, changes of the log-in, and those who guess.
 
-use reqwest::Method;
-use serde_json::json;
+mod changes;
+mod routes;
+mod sessions;
+mod slowed;
 
-use crate::harness::{Server, until_asked};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
 
-const PROTECTED: [(&str, &str); 12] = [
-    ("GET", "/api/health"),
-    ("GET", "/api/config"),
-    ("GET", "/api/plex/activities"),
-    ("GET", "/api/downloads"),
-    ("GET", "/api/plex/config"),
-    ("POST", "/api/plex/config"),
-    ("POST", "/api/plex/validate"),
-    ("GET", "/api/plex/cache/stats"),
-    ("POST", "/api/plex/cache/clear"),
-    ("GET", "/api/unknown"),
-    ("DELETE", "/api/plex/config"),
-    ("GET", "/openapi.json"),
-];
+use crate::harness::{Builder, Server, until_asked};
 
-async fn locked() -> Server {
-    let auth = json!({"enabled": true, "username": "jürgen", "password": "a:b"});
+const USER: &str = "jürgen";
+const PASSWORD: &str = "a:b";
+
+/// A server that asks for [`USER`] and [`PASSWORD`] and believes what 127.0.0.1 says of clients.
+fn locked() -> Builder {
+    let auth = json!({"enabled": true, "username": USER, "password": PASSWORD});
     Server::builder()
         .config(&json!({"auth": auth}))
-        .start()
-        .await
+        .env("TRUSTED_PROXIES", "127.0.0.1")
 }
 
-#[tokio::test]
-async fn every_api_path_asks_for_credentials() {
-    let server = locked().await;
-    for (method, path) in PROTECTED {
-        let method: Method = method.parse().unwrap();
-        let answer = server.send(server.request(&method, path)).await;
-        assert_eq!(answer.status, 401, "{method} {path}");
-        assert_eq!(answer.json(), json!({"detail": "Authentication required"}));
-        // It would open the browser's own prompt over the log-in page.
-        assert!(!answer.headers.contains_key("www-authenticate"));
-        let wrong = server
-            .request(&method, path)
-            .basic_auth("jürgen", Some("wrong"));
-        let answer = server.send(wrong).await;
-        assert_eq!(answer.status, 401, "{method} {path}");
-        assert_eq!(
-            answer.json(),
-            json!({"detail": "Invalid username or password"})
-        );
-        let right = server
-            .request(&method, path)
-            .basic_auth("jürgen", Some("a:b"));
-        assert_ne!(server.send(right).await.status, 401, "{method} {path}");
-    }
-    let log = server.log();
-    assert!(log.contains("WARNING - Unauthorized access attempt to /api/health"));
-    assert!(!log.contains("a:b"), "the password is in the log");
+/// With the right credentials.
+fn right(request: RequestBuilder) -> RequestBuilder {
+    request.basic_auth(USER, Some(PASSWORD))
+}
+
+/// From another address than all others.
+fn from(request: RequestBuilder, client: usize) -> RequestBuilder {
+    request.header("x-forwarded-for", format!("198.51.100.{client}"))
+}
+
+fn get(server: &Server, path: &str) -> RequestBuilder {
+    server.request(&Method::GET, path)
+}
+
+fn post(server: &Server, path: &str, body: &Value) -> RequestBuilder {
+    let request = server.request(&Method::POST, path).body(body.to_string());
+    request.header("content-type", "application/json")
 }
 
 #[tokio::test]
 async fn pages_and_what_invites_need_are_open() {
-    let server = locked().await;
+    let server = locked().start().await;
     assert_eq!(server.get("/").await.status, 200);
     assert_eq!(server.get("/healthz").await.status, 200);
     assert_eq!(
@@ -77,12 +60,8 @@ async fn pages_and_what_invites_need_are_open() {
 
 #[tokio::test]
 async fn latin1_credentials_and_undecodable_ones() {
-    let server = locked().await;
-    let with = |header: &str| {
-        server
-            .request(&Method::GET, "/api/health")
-            .header("authorization", header.to_owned())
-    };
+    let server = locked().start().await;
+    let with = |header: &str| get(&server, "/api/health").header("authorization", header);
     // What `btoa("jürgen:a:b")` gives in a browser.
     assert_eq!(
         server.send(with("Basic avxyZ2VuOmE6Yg==")).await.status,
@@ -94,6 +73,9 @@ async fn latin1_credentials_and_undecodable_ones() {
         json!({"detail": "Authentication failed"})
     );
     assert_eq!(server.send(with("Bearer x")).await.status, 401);
+    let log = server.log();
+    assert!(log.contains("WARNING - Undecodable credentials for /api/health"));
+    assert!(!log.contains(PASSWORD), "the password is in the log");
 }
 
 #[tokio::test]

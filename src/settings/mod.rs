@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use serde_json::{Map, Value};
 
 pub use access::AccessSettings;
 pub use describe::{Described, Source};
@@ -132,6 +133,15 @@ pub struct AuthSettings {
     pub username: String,
     /// Their password.
     pub password: Secret,
+}
+
+impl AuthSettings {
+    /// Writes all three into the section of `config.json`, as 3.3.0 does.
+    pub fn fill(&self, section: &mut Map<String, Value>) {
+        section.insert("enabled".to_owned(), self.enabled.into());
+        section.insert("username".to_owned(), self.username.as_str().into());
+        section.insert("password".to_owned(), self.password.expose().into());
+    }
 }
 
 /// The Plex server as the settings page shows it.

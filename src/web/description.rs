@@ -75,7 +75,7 @@ fn id(method: &Method, path: &str) -> String {
 fn guard(operation: &mut Operation, method: &Method, path: &str) {
     if auth::needs_credentials(method, path) {
         let mut ways = vec![requirement(BASIC)];
-        if takes_cookie(method, path) {
+        if auth::takes_cookie(method, path) {
             ways.push(requirement(COOKIE));
         }
         operation.security = Some(ways);
@@ -92,12 +92,6 @@ fn guard(operation: &mut Operation, method: &Method, path: &str) {
             "The request comes from the page of another site",
         );
     }
-}
-
-/// Pages that send no credentials (contract 09, section 1.1).
-fn takes_cookie(method: &Method, path: &str) -> bool {
-    let of_them = ["/api/uploader/", "/api/arr-activity/"];
-    method == Method::GET && of_them.iter().any(|start| path.starts_with(start))
 }
 
 fn requirement(scheme: &str) -> SecurityRequirement {

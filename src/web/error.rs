@@ -46,6 +46,16 @@ impl ApiError {
         Self::of(StatusCode::UNAUTHORIZED, detail)
     }
 
+    /// Status 403: not for who asks in this way, whatever the credentials.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::of(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// Status 429: too often.
+    pub fn too_many_requests(detail: impl Into<String>) -> Self {
+        Self::of(StatusCode::TOO_MANY_REQUESTS, detail)
+    }
+
     /// Status 404 with FastAPI's text.
     pub fn not_found() -> Self {
         Self::of(StatusCode::NOT_FOUND, "Not Found")

@@ -2,12 +2,15 @@
 
 mod assets;
 mod auth;
+mod client;
 mod contained;
 mod description;
 mod docs;
 pub mod error;
 mod files;
+mod headers;
 mod health;
+mod origin;
 mod patient;
 mod policy;
 mod requests;
@@ -44,12 +47,7 @@ pub fn router(app: AppState) -> Router {
         .merge(monitor::router())
         .merge(integrations::router())
         .split_for_parts();
-    let installation = app.store.installation();
-    let cookie = format!(
-        "komandorr_session_{}",
-        installation.get(..8).unwrap_or_default()
-    );
-    description::complete(&mut description, &cookie);
+    description::complete(&mut description, app.access.cookie.name());
     let description = Arc::new(description);
     let routes = routes
         .merge(docs::router())
@@ -69,7 +67,9 @@ fn layered(routes: Router<AppState>, app: &AppState) -> Router<AppState> {
         // Outside of the log-in: a browser sends no credentials with its preliminary question.
         .layer(cors(&app.settings.current().cors_origins))
         .layer(middleware::from_fn(requests::observe))
+        .layer(middleware::from_fn(headers::secure))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), origin::guard))
         .layer(middleware::from_fn_with_state(app.clone(), auth::require))
         .layer(DefaultBodyLimit::max(LARGEST_BODY));
     routes.layer(layers)

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
+use super::client::Peer;
 use super::patient::Patient;
 use super::without_final_slash;
 
@@ -43,7 +44,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &places) => accepted,
         };
-        let (stream, place) = match accepted {
+        let (stream, peer, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
@@ -55,7 +56,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         };
         let (router, shutdown) = (router.clone(), shutdown.clone());
         connections.spawn(async move {
-            connection(stream, router, shutdown).await;
+            connection(stream, peer, router, shutdown).await;
             drop(place);
         });
     }
@@ -73,16 +74,16 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places)
         .acquire_owned()
         .await
         .map_err(io::Error::other)?;
-    let (stream, _peer) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     // Answers are written in one go; waiting for more would only delay them. It fails only for a
     // connection that has ended already.
     let _ = stream.set_nodelay(true);
-    Ok((stream, place))
+    Ok((stream, Peer(peer), place))
 }
 
 /// Whether a failed accept says something of one client only, which went away again.
@@ -95,13 +96,14 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// One connection from its first request to its last.
-async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+async fn connection(stream: TcpStream, peer: Peer, router: Router, shutdown: CancellationToken) {
     let answering = Arc::new(AtomicBool::new(false));
     let stream = Patient::new(stream, Arc::clone(&answering));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let answering = Arc::clone(&answering);
         answering.store(true, Ordering::Relaxed);
-        let request = without_final_slash(request.map(axum::body::Body::new));
+        let mut request = without_final_slash(request.map(axum::body::Body::new));
+        request.extensions_mut().insert(peer);
         let router = router.clone();
         async move {
             let response = router.oneshot(request).await;

@@ -38,6 +38,8 @@ use tokio::sync::{Notify, broadcast};
 use tokio::time::timeout;
 
 pub use generation::Heard;
+#[cfg(test)]
+pub(crate) use notes::tests::alone;
 pub use obtain::{Sought, Waited};
 pub use record::Realm;
 pub use state::{Stage, Status};

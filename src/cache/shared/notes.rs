@@ -216,7 +216,7 @@ pub(super) mod tests {
     const TTL: Duration = Duration::from_secs(60);
 
     /// Never connects: nobody keeps it.
-    pub(in crate::cache::shared) fn alone(enabled: bool) -> Shared {
+    pub(crate) fn alone(enabled: bool) -> Shared {
         Shared::new(RedisSettings {
             enabled,
             place: RedisPlace {

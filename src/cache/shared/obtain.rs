@@ -182,7 +182,7 @@ fn publish<T: Portable>(held: Box<Held>, value: &T, missing: Option<Failure>, tt
 mod tests {
     use super::*;
     use crate::cache::shared::Trouble;
-    use crate::cache::shared::notes::tests::alone;
+    use crate::cache::shared::alone;
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_the_word_of_a_redis_that_has_failed() {

@@ -1,5 +1,7 @@
 //! [`Fields`]: the fields of a JSON object, taken one by one.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::{Problem, Wrong, scalars};
@@ -46,6 +48,11 @@ impl Fields {
     /// Whether there is a field of this name, be it `null`.
     pub fn has(&self, name: &str) -> bool {
         self.object.contains_key(name)
+    }
+
+    /// Whether there is a text of this name.
+    pub fn is_text(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(Value::is_string)
     }
 
     /// A string that must be there; numbers are not taken for one.
@@ -135,9 +142,18 @@ impl Fields {
 
     /// Refuses a value that was read, for a reason of the caller's. `kind` is pydantic's name of
     /// the problem.
-    pub fn refuse(&mut self, name: &'static str, kind: &'static str, msg: &'static str) {
+    pub fn refuse(
+        &mut self,
+        name: &'static str,
+        kind: &'static str,
+        msg: impl Into<Cow<'static, str>>,
+    ) {
         let input = self.object.get(name).cloned().unwrap_or_default();
-        self.report(Wrong::new(kind, msg), name, input);
+        let wrong = Wrong {
+            msg: msg.into(),
+            ..Wrong::new(kind, "")
+        };
+        self.report(wrong, name, input);
     }
 
     fn inner<T: FromFields>(&mut self, value: Value, at: Vec<Value>) -> Option<T> {

@@ -1,7 +1,6 @@
 //! `GET /docs`: Swagger UI on this server's own description, without anything from the internet.
 //!
-//! The page asks for credentials where log-in is on, as the description does. The files below it
-//! are those of a public package and open to all.
+//! Where log-in is on it asks for credentials, as the description does, or for the session cookie.
 
 mod package;
 

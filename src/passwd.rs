@@ -1,0 +1,58 @@
+//! `komandorr passwd`: a new password, or the old form of it for version 3.3.0.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use anyhow::{Context as _, bail};
+
+use crate::access::password;
+use crate::settings::{AuthSettings, Secret, SettingsStore};
+
+/// The new password: typed twice, unseen, or the first line of what is piped in.
+///
+/// # Errors
+/// There is none, or the two differ.
+pub fn ask() -> anyhow::Result<Secret> {
+    if !io::stdin().is_terminal() {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line)?;
+        return Ok(Secret::new(line.trim_end_matches(['\r', '\n'])));
+    }
+    let new = rpassword::prompt_password("New password: ")?;
+    if rpassword::prompt_password("Once more: ")? != new {
+        bail!("the two are not the same: nothing is changed");
+    }
+    Ok(Secret::new(new))
+}
+
+/// Stores `new` in `config.json`, hashed or in clear, and says so.
+///
+/// # Errors
+/// It can't be a password, or the file can't be written.
+pub async fn run(
+    settings: &SettingsStore,
+    new: &Secret,
+    plaintext: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let now = settings.current();
+    password::check_password(new.expose()).map_err(|why| anyhow::anyhow!("{why}"))?;
+    let stored = if plaintext || now.access.plaintext_passwords {
+        new.clone()
+    } else {
+        Secret::new(password::hash(new.expose()).context("hashing failed")?)
+    };
+    let auth = AuthSettings {
+        password: stored,
+        ..now.auth.clone()
+    };
+    settings
+        .save_section("auth", |section| auth.fill(section))
+        .await?;
+    let state = if auth.enabled { "on" } else { "off" };
+    writeln!(
+        out,
+        "The password of {:?} is changed; log-in is {state}.",
+        auth.username
+    )?;
+    Ok(())
+}

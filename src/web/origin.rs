@@ -1,0 +1,234 @@
+//! Requests that a page of another site makes a browser send: refused where they change anything.
+//! And the names by which this server may be called.
+
+use std::sync::Mutex;
+
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use url::{Host, Url};
+
+use super::error::ApiError;
+use crate::app::AppState;
+use crate::settings::Settings;
+
+/// Public names that a warning was written for; more would only fill the log.
+const MOST_WARNINGS: usize = 8;
+
+/// Refuses what another site has sent, and what was sent to another name.
+pub(super) async fn guard(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let settings = app.settings.current();
+    let headers = request.headers();
+    if let Some(host) = host_of(headers)
+        && !is_known(&host, &settings)
+    {
+        if settings.access.allowed_hosts.is_some() {
+            return ApiError::forbidden("This server is not called by this name").into_response();
+        }
+        warn_of(&host);
+    }
+    if changes_something(&request) && is_cross_site(headers, &settings.cors_origins) {
+        return ApiError::forbidden("Requests of other sites are refused").into_response();
+    }
+    next.run(request).await
+}
+
+/// Everything but reading; a WebSocket too, since its answers can be read by whoever opens it.
+fn changes_something(request: &Request) -> bool {
+    let reads = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
+    !reads || request.headers().contains_key(header::UPGRADE)
+}
+
+/// By Fetch Metadata where the browser sends it, which is with TLS and on localhost, else by
+/// Origin. Programs that are no browsers send neither.
+fn is_cross_site(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let origin = headers.get(header::ORIGIN);
+    let origin = origin.map(|origin| origin.to_str().unwrap_or("null"));
+    let is_allowed = |origin: &str| allowed.iter().any(|one| one == "*" || one == origin);
+    match (headers.get("sec-fetch-site"), origin) {
+        (Some(site), _) if site == "same-origin" || site == "none" => false,
+        (Some(_), origin) => !origin.is_some_and(is_allowed),
+        (None, Some(origin)) => !is_own(origin, headers) && !is_allowed(origin),
+        (None, None) => false,
+    }
+}
+
+/// Whether `origin` names the server that was asked, by its own name or that of a proxy.
+fn is_own(origin: &str, headers: &HeaderMap) -> bool {
+    let Ok(origin) = Url::parse(origin) else {
+        return false;
+    };
+    let names = [header::HOST.as_str(), "x-forwarded-host"];
+    names.into_iter().any(|name| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        // Read in the scheme of the origin, so that its usual port may be left out.
+        let url = value.and_then(|host| Url::parse(&format!("{}://{host}", origin.scheme())).ok());
+        url.is_some_and(|url| origin.origin().is_tuple() && url.origin() == origin.origin())
+    })
+}
+
+/// The name in `Host`, without the port.
+fn host_of(headers: &HeaderMap) -> Option<Host> {
+    let value = headers.get(header::HOST)?.to_str().ok()?;
+    let authority: Authority = value.parse().ok()?;
+    Host::parse(authority.host()).ok()
+}
+
+/// Whether nobody else can have a name that leads here under his control: an address, a name of
+/// this network, or one that the operator has named.
+fn is_known(host: &Host, settings: &Settings) -> bool {
+    const PRIVATE: [&str; 5] = [".local", ".lan", ".home.arpa", ".internal", ".localhost"];
+    let Host::Domain(name) = host else {
+        return true;
+    };
+    let name = name.trim_end_matches('.');
+    let is_private = !name.contains('.') || PRIVATE.iter().any(|suffix| name.ends_with(suffix));
+    let is_listed = || {
+        let listed = settings.access.allowed_hosts.iter().flatten();
+        listed.into_iter().any(|one| one == name)
+    };
+    let has_origin = || {
+        let origins = settings.cors_origins.iter();
+        let mut urls = origins.filter_map(|origin| Url::parse(origin).ok());
+        urls.any(|url| url.host_str() == Some(name))
+    };
+    is_private || is_listed() || has_origin()
+}
+
+/// Once per name, and for a few names only.
+fn warn_of(host: &Host) {
+    static WARNED: Mutex<Vec<Host>> = Mutex::new(Vec::new());
+    let Ok(mut warned) = WARNED.lock() else {
+        return;
+    };
+    if warned.len() >= MOST_WARNINGS || warned.contains(host) {
+        return;
+    }
+    warned.push(host.to_owned());
+    drop(warned);
+    tracing::warn!(
+        "Called as {host}: set ALLOWED_HOSTS to the names of this server, so that no other site \
+         can point its own name here"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::HeaderName;
+
+    use super::*;
+    use crate::settings::{Environment, Overrides, SettingsStore};
+
+    fn is_refused(headers: &[(&'static str, &str)]) -> bool {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        is_cross_site(&map, &["https://friend.example".to_owned()])
+    }
+
+    #[test]
+    fn fetch_metadata_decides_where_it_is_sent() {
+        for own in ["same-origin", "none"] {
+            // A proxy may have changed the host.
+            let origin = ("origin", "https://komandorr.example");
+            assert!(!is_refused(&[
+                ("sec-fetch-site", own),
+                origin,
+                ("host", "backend:8000")
+            ]));
+        }
+        for other in ["cross-site", "same-site", "anything"] {
+            assert!(is_refused(&[("sec-fetch-site", other)]));
+            let host = ("host", "a.example");
+            assert!(is_refused(&[
+                ("sec-fetch-site", other),
+                ("origin", "https://a.example"),
+                host
+            ]));
+            let friend = ("origin", "https://friend.example");
+            assert!(!is_refused(&[("sec-fetch-site", other), friend]));
+        }
+    }
+
+    #[test]
+    fn without_it_the_origin_must_be_the_host_that_was_asked() {
+        let asked = |origin: &str, host: &str| is_refused(&[("origin", origin), ("host", host)]);
+        assert!(!asked("http://192.168.1.5:8000", "192.168.1.5:8000"));
+        assert!(!asked("http://dash", "dash"));
+        assert!(!asked("http://dash", "dash:80"));
+        assert!(!asked("https://dash:443", "dash"));
+        assert!(!asked("https://friend.example", "dash"));
+        assert!(asked("http://dash:8001", "dash:8000"));
+        assert!(asked("https://dash", "dash:80"));
+        assert!(asked("http://evil.example", "dash"));
+        assert!(asked("null", "dash"));
+        assert!(asked("file://", "dash"));
+        let forwarded = ("x-forwarded-host", "dash.example");
+        let origin = ("origin", "https://dash.example");
+        assert!(!is_refused(&[origin, forwarded, ("host", "backend:8000")]));
+    }
+
+    #[test]
+    fn programs_that_are_no_browsers_pass() {
+        assert!(!is_refused(&[("host", "dash"), ("user-agent", "curl/8")]));
+    }
+
+    #[test]
+    fn reading_changes_nothing_but_a_socket_can_be_read() {
+        let request = |method: Method, upgrade: bool| {
+            let mut request = Request::builder().method(method);
+            if upgrade {
+                request = request.header("upgrade", "websocket");
+            }
+            changes_something(&request.body(Body::empty()).unwrap())
+        };
+        assert!(!request(Method::GET, false) && !request(Method::HEAD, false));
+        assert!(request(Method::GET, true) && request(Method::DELETE, false));
+    }
+
+    #[test]
+    fn names_that_others_can_have_are_told_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = |hosts: &str| {
+            let env = [
+                ("ALLOWED_HOSTS", hosts),
+                ("CORS_ORIGINS", "https://front.example"),
+            ];
+            let data_dir = Some(directory.path().to_owned());
+            let overrides = Overrides {
+                data_dir,
+                ..Overrides::default()
+            };
+            let env = Environment::from_pairs(env);
+            SettingsStore::open(env, overrides).unwrap().current()
+        };
+        let known = |host: &str, settings: &Settings| {
+            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+            is_known(&host_of(&headers).unwrap(), settings)
+        };
+        let open = settings("");
+        for name in [
+            "192.168.1.5:8000",
+            "203.0.113.9",
+            "[::1]:8000",
+            "localhost:8000",
+            "komandorr",
+            "nas.local",
+            "Nas.Lan:80",
+            "front.example",
+        ] {
+            assert!(known(name, &open), "{name}");
+        }
+        assert!(!known("dash.example", &open));
+        let listed = settings("dash.example");
+        assert!(known("dash.example:443", &listed) && known("DASH.example.", &listed));
+        assert!(!known("evil.example", &listed));
+    }
+}
