@@ -11,7 +11,7 @@ use crate::harness::schema::{misfits, resolve};
 use crate::harness::{Server, plex, until_asked};
 
 /// What 3.3.0 serves and this version does not yet, by the beginning of its path.
-const NOT_YET: [&str; 13] = [
+pub(crate) const NOT_YET: [&str; 13] = [
     "/api/arr-activity/",
     "/api/invites/",
     "/api/notifications/",

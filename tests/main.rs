@@ -20,6 +20,7 @@ mod dashboard;
 mod database;
 mod demo;
 mod documents;
+mod fields;
 mod frontend;
 mod harness;
 mod history_sync;
