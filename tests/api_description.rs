@@ -215,7 +215,7 @@ async fn nothing_of_3_3_0_is_forgotten() {
         let parts = parts.map(|part| if part.starts_with('{') { "{}" } else { part });
         parts.collect::<Vec<_>>().join("/")
     };
-    let served: BTreeSet<String> = operations(&description)
+    let present: BTreeSet<String> = operations(&description)
         .iter()
         .map(|(method, path, _)| format!("{method} {}", same(path)))
         .collect();
@@ -226,10 +226,10 @@ async fn nothing_of_3_3_0_is_forgotten() {
     for (method, path) in former {
         let operation = format!("{method} {}", same(path));
         let is_put_off = NOT_YET.iter().any(|start| path.starts_with(start));
-        assert_ne!(served.contains(&operation), is_put_off, "{operation}");
+        assert_ne!(present.contains(&operation), is_put_off, "{operation}");
         known.insert(operation);
     }
-    let new: Vec<&String> = served.difference(&known).collect();
+    let new: Vec<&String> = present.difference(&known).collect();
     assert_eq!(new, NEW);
 }
 

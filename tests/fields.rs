@@ -130,14 +130,14 @@ fn follow<'a>(
             follow(&fields[*key], steps, taken + 1, found);
         }
         (Step::EveryElement, Value::Array(values)) => {
-            values
-                .iter()
-                .for_each(|value| follow(value, steps, taken + 1, found));
+            for value in values {
+                follow(value, steps, taken + 1, found);
+            }
         }
         (Step::EveryValue, Value::Object(fields)) => {
-            fields
-                .values()
-                .for_each(|value| follow(value, steps, taken + 1, found));
+            for value in fields.values() {
+                follow(value, steps, taken + 1, found);
+            }
         }
         _ => found.push(Err(taken)),
     }

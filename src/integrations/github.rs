@@ -83,11 +83,13 @@ fn notice_other_settings(app: &AppState) {
     let settings = app.settings.current();
     let now = &settings.integrations.github;
     let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
-    if asked.as_ref() != Some(now) {
-        *asked = Some(now.clone());
-        LATEST.forgive();
-        LIST.forgive();
+    if asked.as_ref() == Some(now) {
+        return;
     }
+    *asked = Some(now.clone());
+    drop(asked);
+    LATEST.forgive();
+    LIST.forgive();
 }
 
 async fn fetch_latest(app: AppState) -> Result<Fetched<String>, FetchError> {

@@ -13,13 +13,6 @@ pub(super) fn find(root: &Path, path: &str) -> Option<PathBuf> {
     (file.starts_with(&root) && file.is_file()).then_some(file)
 }
 
-/// As [`find`], without holding up other requests.
-pub(super) async fn file_of(root: &Path, path: &str) -> Option<PathBuf> {
-    let (root, path) = (root.to_owned(), path.to_owned());
-    let found = tokio::task::spawn_blocking(move || find(&root, &path));
-    found.await.ok().flatten()
-}
-
 /// The path below the root that the path of a request names, decoded exactly once.
 fn relative(path: &str) -> Option<PathBuf> {
     let encoded = path.strip_prefix('/')?;
@@ -41,8 +34,8 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn no_path_leaves_the_directory() {
+    #[test]
+    fn no_path_leaves_the_directory() {
         let outside = tempfile::tempdir().unwrap();
         let root = outside.path().join("dist");
         fs::create_dir_all(root.join("assets")).unwrap();
@@ -66,7 +59,7 @@ mod tests {
             "/%c3%bc.txt",
             "/inner",
         ] {
-            assert!(file_of(&root, good).await.is_some(), "{good}");
+            assert!(find(&root, good).is_some(), "{good}");
         }
         let absolute = format!("/{}", outside.path().join("secret").display());
         for bad in [
@@ -120,9 +113,9 @@ mod tests {
             &format!("/{}", "a/".repeat(5000)),
             &format!("/{}secret", "../".repeat(100)),
         ] {
-            assert_eq!(file_of(&root, bad).await, None, "{bad}");
+            assert_eq!(find(&root, bad), None, "{bad}");
         }
         let nowhere = outside.path().join("nowhere");
-        assert_eq!(file_of(&nowhere, "/page.html").await, None);
+        assert_eq!(find(&nowhere, "/page.html"), None);
     }
 }
