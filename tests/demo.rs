@@ -59,6 +59,8 @@ async fn a_page_stands_in_for_the_frontend() {
             .unwrap()
             .starts_with("text/html")
     );
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("script-src 'sha256-"), "{policy}");
     let endpoints = page.text.match_indices("href=\"/").map(|(at, _)| {
         let rest = &page.text[at + 6..];
         rest.split('"').next().unwrap()

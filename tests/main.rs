@@ -9,6 +9,7 @@
 )]
 
 mod activities;
+mod api_description;
 mod auth;
 mod backup;
 mod browser;
@@ -19,6 +20,7 @@ mod dashboard;
 mod database;
 mod demo;
 mod documents;
+mod fields;
 mod frontend;
 mod harness;
 mod history_sync;
@@ -43,5 +45,6 @@ mod stats;
 mod tls;
 mod trouble;
 mod users;
+mod version;
 mod warming;
 mod watch_history;

@@ -25,6 +25,11 @@ impl SessionCookie {
         Self { name }
     }
 
+    /// Under which a browser keeps it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The token that the browser has.
     pub fn find<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
         let cookies = headers.get_all(header::COOKIE).iter();

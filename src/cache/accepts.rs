@@ -24,12 +24,13 @@ impl<'a> Accepts<'a> {
             .any(|known| known == "*" || known.trim_start_matches("W/") == opaque)
     }
 
-    pub(super) fn gzip(&self) -> bool {
+    /// Whether the client takes this coding, such as `gzip`.
+    pub fn takes(&self, wanted: &str) -> bool {
         self.list(header::ACCEPT_ENCODING).any(|coding| {
             let mut parts = coding.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default();
             let refused = parts.any(|p| matches!(p, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-            name.eq_ignore_ascii_case("gzip") && !refused
+            name.eq_ignore_ascii_case(wanted) && !refused
         })
     }
 

@@ -124,7 +124,7 @@ impl Answer {
             };
             let gzip = answer.head.len() >= WORTH_COMPRESSING
                 && tail.len() <= LONGEST_TAIL
-                && accepts.gzip();
+                && accepts.takes("gzip");
             let (head, tail) = if gzip {
                 let encoding = HeaderValue::from_static("gzip");
                 response

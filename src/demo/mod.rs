@@ -1,5 +1,5 @@
-//! A simulated Plex Media Server inside the process, with the part of plex.tv that goes with it,
-//! and a simulated Telegram.
+//! A simulated Plex Media Server inside the process, with the parts of plex.tv and of GitHub that go
+//! with it, and a simulated Telegram.
 //!
 //! `komandorr demo` shows the product against it, and the black-box tests use it as their double.
 //! It speaks Plex's JSON over real connections and knows nothing of Komandorr. Titles, people and
@@ -9,6 +9,7 @@ mod activities;
 mod calls;
 mod dice;
 mod faults;
+mod github;
 mod history;
 mod library;
 mod listener;
@@ -98,7 +99,7 @@ impl Simulator {
         Ok(Self { plex, door })
     }
 
-    /// `http://127.0.0.1:PORT`, for the server and for its plex.tv; stays the same after [`Self::refuse`] and [`Self::accept`].
+    /// `http://127.0.0.1:PORT`, for the server, its plex.tv and its GitHub; stays the same after [`Self::refuse`] and [`Self::accept`].
     pub fn url(&self) -> String {
         format!("http://{}", self.door.address())
     }
@@ -121,6 +122,11 @@ impl Simulator {
     /// The token that clients must send.
     pub fn token(&self) -> &str {
         &self.plex.options.token
+    }
+
+    /// The token of the simulated GitHub.
+    pub fn github_token(&self) -> &'static str {
+        github::TOKEN
     }
 
     /// Requests that arrived for exactly this path (without query), faults included.

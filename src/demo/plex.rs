@@ -27,7 +27,7 @@ use super::people::accounts;
 use super::picture::{self, Size};
 use super::plex_tv::{self, PlexTv};
 use super::telegram::{self, Telegram};
-use super::{Options, Scene, locked, now_playing, sessions};
+use super::{Options, Scene, github, locked, now_playing, sessions};
 
 const TOKEN: &str = "X-Plex-Token";
 const VERSION: &str = "1.41.3.9314-a0bfb8370";
@@ -112,6 +112,7 @@ pub(super) fn router(plex: Arc<Plex>) -> Router {
         .route("/photo/:/transcode", get(transcoded_picture))
         .merge(plex_tv::router())
         .merge(telegram::router())
+        .merge(github::router())
         .fallback(async || error_page(404))
         .method_not_allowed_fallback(async || error_page(405))
         .layer(middleware::from_fn_with_state(Arc::clone(&plex), gate))
@@ -130,6 +131,7 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
     let allowed = path == "/identity"
         || plex_tv::is_public(&path)
         || telegram::is_public(&path)
+        || github::is_public(&path)
         || in_header.is_some_and(|token| plex.is_token(token))
         || in_query.is_some_and(|token| plex.is_token(&token));
     let real = async {

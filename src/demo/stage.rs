@@ -57,6 +57,7 @@ impl Demo {
             ("LOG_ENABLE_FILE", "false"),
             ("PLEX_TV_URL", url.as_str()),
             ("TELEGRAM_API_URL", telegram.as_str()),
+            ("GITHUB_API_URL", url.as_str()),
         ]);
         let overrides = Overrides {
             data_dir: Some(directory),
@@ -123,6 +124,10 @@ mod tests {
         );
         let telegram = &settings.integrations.telegram.api_url;
         assert_eq!(telegram.host_str(), Some("127.0.0.1"), "nor Telegram");
+        assert_eq!(
+            settings.integrations.github.api_url, plex.base_url,
+            "never the real GitHub"
+        );
         assert!(!settings.redis.enabled && !settings.log.enable_file);
         assert_eq!((settings.host.as_str(), settings.port), ("127.0.0.1", 0));
         let directory = settings.data_dir.clone();

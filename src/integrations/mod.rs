@@ -1,7 +1,10 @@
 //! The services that this one talks to besides Plex, each a thin client.
 
+mod github;
 mod outside;
+mod releases;
 mod telegram;
+mod version;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -12,5 +15,8 @@ pub use telegram::{Outbox, start_sending};
 
 /// All routes of the domain.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(telegram::router())
+    OpenApiRouter::new()
+        .merge(telegram::router())
+        .merge(version::router())
+        .merge(releases::router())
 }

@@ -66,9 +66,10 @@ struct Activities {
 struct CachedActivities {
     error: bool,
     activities: Vec<Activity>,
-    timestamp: String,
+    /// When Plex was asked; this and the next ones are missing when there is nothing to show.
+    timestamp: Option<String>,
     /// The value was in memory already.
-    cached: bool,
+    cached: Option<bool>,
     /// Its age in seconds.
     cache_age: Option<f64>,
     /// It is older than it should be, because Plex does not answer.
@@ -78,7 +79,7 @@ struct CachedActivities {
 }
 
 /// The answer when there is nothing to show.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 struct NoActivities {
     error: bool,
     message: String,

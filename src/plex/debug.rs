@@ -28,7 +28,7 @@ enum Endpoint {
     /// Plex answered: JSON for status 200, else text.
     Answered {
         status: u16,
-        #[schema(value_type = Object)]
+        #[schema(value_type = Value)]
         data: Data,
     },
     /// It did not, or not in JSON.
@@ -43,14 +43,23 @@ enum Data {
 }
 
 /// The answer without a server.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct NoConfig {
     error: &'static str,
 }
 
+/// Either of the two answers, for the description of the API.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only describes what is sent")]
+enum RawAnswer {
+    Asked(RawActivities),
+    NotConfigured(NoConfig),
+}
+
 /// What Plex answers to `/activities` and `/status/sessions`, unread and from no cache.
 #[utoipa::path(get, path = "/api/plex/debug/raw-activities", tag = "plex",
-    responses((status = 200, body = RawActivities)))]
+    responses((status = 200, body = RawAnswer)))]
 async fn raw_activities(app: AppState) -> Response {
     let settings = app.settings.current();
     let Some(target) = &settings.plex else {

@@ -67,9 +67,10 @@ struct Sessions {
 struct CachedSessions {
     error: bool,
     sessions: Vec<Session>,
-    total: usize,
+    /// Their number; this and the next ones are missing when there is nothing to show.
+    total: Option<usize>,
     /// The value was in memory already.
-    cached: bool,
+    cached: Option<bool>,
     /// Its age in seconds.
     cache_age: Option<f64>,
     /// It is older than it should be, because Plex does not answer.

@@ -3,17 +3,24 @@
 mod assets;
 mod auth;
 mod client;
+mod contained;
+mod description;
+mod docs;
 pub mod error;
+mod files;
 mod headers;
 mod health;
 pub mod icons;
 mod origin;
 mod patient;
+mod policy;
 mod requests;
 pub mod serve;
 mod settings_api;
+mod welcome;
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request};
@@ -24,7 +31,6 @@ use axum::{Json, Router, middleware};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
-use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use self::error::ApiError;
@@ -34,13 +40,9 @@ use crate::{integrations, monitor, plex};
 /// The largest request body. Nothing that is posted here comes near it.
 const LARGEST_BODY: usize = 1024 * 1024;
 
-#[derive(OpenApi)]
-#[openapi(info(title = "Komandorr Dashboard API", version = env!("CARGO_PKG_VERSION")))]
-struct Description;
-
 /// The whole application.
 pub fn router(app: AppState) -> Router {
-    let (routes, description) = OpenApiRouter::with_openapi(Description::openapi())
+    let (routes, mut description) = OpenApiRouter::with_openapi(description::frame())
         .merge(auth::router())
         .merge(health::router())
         .merge(settings_api::router())
@@ -49,10 +51,13 @@ pub fn router(app: AppState) -> Router {
         .merge(monitor::router())
         .merge(integrations::router())
         .split_for_parts();
+    description::complete(&mut description, app.access.cookie.name());
+    let description = Arc::new(description);
     let routes = routes
+        .merge(docs::router())
         .route(
             "/openapi.json",
-            get(async move || Json(description.clone())),
+            get(async move || Json(&*description).into_response()),
         )
         .route("/icons/{*name}", get(icons::serve))
         .fallback(assets::fallback)

@@ -49,6 +49,9 @@ const ROUTES: &[(&str, &str, For)] = &[
     ("GET", "/api/plex/users/count", Users),
     ("GET", "/api/plex/debug/raw-activities", Users),
     ("GET", "/api/plex/proxy/image", All),
+    ("GET", "/api/version", Users),
+    ("GET", "/api/version/debug", Users),
+    ("GET", "/api/releases", Users),
 ];
 /// Beside those.
 const UNDESCRIBED: &[(&str, &str, For)] = &[
@@ -57,6 +60,7 @@ const UNDESCRIBED: &[(&str, &str, For)] = &[
     ("GET", "/assets/none.js", All),
     ("GET", "/icons/none.png", All),
     ("GET", "/docs", Sessions),
+    ("GET", "/docs/swagger-ui.css", Sessions),
     ("GET", "/openapi.json", Sessions),
     ("GET", "/api", Users),
     ("GET", "/api/unknown", Users),

@@ -2,6 +2,7 @@
 
 pub(crate) mod database;
 pub(crate) mod redis;
+pub(crate) mod schema;
 mod server;
 
 use std::path::Path;

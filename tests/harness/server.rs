@@ -111,6 +111,9 @@ impl Builder {
             .env("CACHE_WARM", "none")
             // Tests count calls to Plex; those of the refresher come on top of a reader's.
             .env("STATS_REFRESH_INTERVAL", "0")
+            // No test talks to the internet: nobody listens there.
+            .env("GITHUB_API_URL", "http://127.0.0.1:9")
+            .env("TELEGRAM_API_URL", "http://127.0.0.1:9")
             .envs(self.environment.clone());
         command
     }

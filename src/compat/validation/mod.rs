@@ -22,6 +22,16 @@ pub use fields::{Fields, FromFields};
 pub use form::FormFile;
 pub use query::QueryParameters;
 
+/// A step on the way to what is wrong.
+#[derive(ToSchema)]
+#[schema(as = Place)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only describes what is sent")]
+enum Place {
+    Name(String),
+    Index(u64),
+}
+
 /// One problem with a request.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Problem {
@@ -29,13 +39,13 @@ pub struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
     /// Where: `body`, then field names and list indexes.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Place>)]
     loc: Vec<Value>,
     /// For people.
     #[schema(value_type = String)]
     msg: Cow<'static, str>,
     /// The offending value; the whole object for a missing field.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     input: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]

@@ -210,7 +210,8 @@ fn as_read(method: &Method) -> &Method {
     }
 }
 
-fn needs_credentials(method: &Method, path: &str) -> bool {
+/// Whether a request has to prove who sends it, where log-in is on.
+pub(super) fn needs_credentials(method: &Method, path: &str) -> bool {
     let of_the_api = path == "/api" || path.starts_with("/api/");
     let documentation = path == "/openapi.json" || path == "/docs" || path.starts_with("/docs/");
     let method = as_read(method);
@@ -220,7 +221,8 @@ fn needs_credentials(method: &Method, path: &str) -> bool {
     (of_the_api || documentation) && !public
 }
 
-fn takes_cookie(method: &Method, path: &str) -> bool {
+/// Whether a cookie is proof enough.
+pub(super) fn takes_cookie(method: &Method, path: &str) -> bool {
     let listed = BY_COOKIE.contains(&path)
         || BY_COOKIE_BELOW
             .iter()

@@ -20,8 +20,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use self::kind::Kind;
-use super::assets::{file_of, send};
 use super::error::{ApiError, Detail};
+use super::files::{self, Found};
 use crate::app::AppState;
 use crate::compat::validation::{FormFile, ValidationError};
 
@@ -154,17 +154,23 @@ fn write(directory: &Path, filename: &str, content: &[u8]) -> io::Result<()> {
 /// Sends an icon.
 pub(super) async fn serve(State(app): State<AppState>, request: Request) -> Response {
     let path = request.uri().path();
-    let name = path.strip_prefix("/icons").unwrap_or_default();
+    let name = path.strip_prefix("/icons").unwrap_or_default().to_owned();
     let directory = directory(&app.settings.current().data_dir);
-    let file = file_of(&directory, name).await.filter(|file| {
-        let name = file.file_name().unwrap_or_default();
+    let found = tokio::task::spawn_blocking(move || Found::look(&directory, &name)).await;
+    let found = found.ok().flatten().filter(|found| {
+        let name = found.path.file_name().unwrap_or_default();
         !name.as_encoded_bytes().starts_with(b".")
     });
-    let Some(file) = file else {
+    let Some(found) = found else {
         return ApiError::not_found().into_response();
     };
-    let mut response = send(&file, CACHING, request).await;
-    confine(response.headers_mut(), media_type(&file));
+    let mut response = files::send(&found, request).await;
+    let status = response.status();
+    if status.is_success() || status.is_redirection() {
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, CACHING);
+    }
+    confine(response.headers_mut(), media_type(&found.path));
     response
 }
 
