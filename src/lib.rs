@@ -16,6 +16,7 @@ pub mod instance;
 pub mod integrations;
 pub mod logging;
 pub mod monitor;
+pub mod outgoing;
 pub mod plex;
 pub mod settings;
 pub mod store;
