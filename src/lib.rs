@@ -33,7 +33,6 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, AppState};
 use crate::instance::Instance;
 use crate::logging::Log;
-use crate::monitor::Monitor;
 use crate::settings::SettingsStore;
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -89,7 +88,8 @@ pub async fn run(
     };
     plex::adopt_old_config(&settings, &store).await;
     plex::load_peak(&store).await;
-    let app = App::new(settings, store, Monitor::default(), shutdown.clone());
+    let monitor = monitor::load(&store).await;
+    let app = App::new(settings, store, monitor, shutdown.clone());
     let app = AppState::new(app.context("can't set up TLS")?);
 
     let tasks = Tasks::new(shutdown.child_token());
@@ -99,6 +99,8 @@ pub async fn run(
     plex::start_warmer(&app, &tasks);
     plex::start_keeping_answers(&app, &tasks);
     account_traffic(&app, &tasks);
+    monitor::start_recorder(&app, &tasks);
+    monitor::start_rounds(&app, &tasks);
     plex::start_history_sync(&app, &tasks);
     plex::start_refresher(&app, &tasks);
 
@@ -113,6 +115,7 @@ pub async fn run(
     if let Err(error) = plex::keep_answers(&app).await {
         tracing::warn!("The last answers were not kept: {error}");
     }
+    monitor::save_rest(&app).await;
     app.store.close().await;
     Ok(())
 }

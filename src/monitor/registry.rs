@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use indexmap::IndexMap;
 use tokio::sync::{Notify, watch};
 
-use super::model::{ResponsePoint, STORED_POINTS, Service, StoragePoint, TrafficPoint};
+use super::check::Running;
+use super::model::{ResponsePoint, STORED_POINTS, Service, Status, StoragePoint, TrafficPoint};
+use super::record::Recorder;
+use crate::web::error::{ApiError, ApiResult};
 
 /// All services, in the order in which they were created.
 #[derive(Debug, Default)]
@@ -13,8 +16,26 @@ pub struct Monitor {
     services: RwLock<IndexMap<String, Arc<Watched>>>,
     /// Something waits to be written.
     pub(super) unsaved: Notify,
+    /// What is being written. Held while it is; only the recorder waits for it.
+    pub(super) recorder: tokio::sync::Mutex<Recorder>,
+    /// Held by who adds, changes or removes a service, so that memory and database do it in the
+    /// same order.
+    pub(super) editing: tokio::sync::Mutex<()>,
     /// Rises when traffic that is shown has changed: reports, and services that come and go.
     pub(super) traffic: watch::Sender<u64>,
+}
+
+/// How many services there are, and in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServiceCounts {
+    /// All of them.
+    pub total: u64,
+    /// Those that answer as they should.
+    pub online: u64,
+    /// Those that do not answer, and those that were never checked.
+    pub offline: u64,
+    /// Those that answer with an error, or too late.
+    pub problem: u64,
 }
 
 /// One service. Its lock is held for a few loads and stores, or for writing it as JSON; never
@@ -29,10 +50,14 @@ pub(super) struct Watched {
 pub(super) struct State {
     pub(super) service: Service,
     pub(super) unsaved: Unsaved,
+    /// The check that was started last.
+    pub(super) running: Option<Running>,
+    /// What the log was told last about a check that did not go well.
+    pub(super) complaint: Option<String>,
 }
 
 /// What the database does not have yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Unsaved {
     /// Status, time and duration of the last check.
     pub(super) check: bool,
@@ -52,6 +77,11 @@ impl Unsaved {
             points.drain(..STORED_POINTS);
         }
         points.push(point);
+    }
+
+    /// Whether the database has everything.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -76,6 +106,17 @@ impl Monitor {
         services.get(id).map(Arc::clone)
     }
 
+    /// As [`Self::find`], for who was asked for it.
+    ///
+    /// # Errors
+    /// There is no such service.
+    pub(super) fn known(&self, id: &str) -> ApiResult<Arc<Watched>> {
+        self.find(id).ok_or_else(|| {
+            tracing::warn!("Service not found: {id}");
+            ApiError::missing("Service not found")
+        })
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         let services = self.services.read().unwrap_or_else(PoisonError::into_inner);
@@ -87,12 +128,36 @@ impl Monitor {
         self.len() == 0
     }
 
+    /// How many there are in each state.
+    pub fn count(&self) -> ServiceCounts {
+        let mut counts = ServiceCounts::default();
+        for watched in self.all() {
+            counts.total += 1;
+            let status = watched.lock().service.status;
+            match status {
+                Status::Online => counts.online += 1,
+                Status::Offline => counts.offline += 1,
+                Status::Problem => counts.problem += 1,
+            }
+        }
+        counts
+    }
+
+    /// Whether this service is one of them still.
+    pub(super) fn holds(&self, watched: &Arc<Watched>) -> bool {
+        let id = watched.lock().service.id.clone();
+        self.find(&id)
+            .is_some_and(|known| Arc::ptr_eq(&known, watched))
+    }
+
     /// Adds a service behind all others.
     pub(super) fn insert(&self, service: Service) -> Arc<Watched> {
         let watched = Arc::new(Watched {
             state: Mutex::new(State {
                 service: service.clone(),
                 unsaved: Unsaved::default(),
+                running: None,
+                complaint: None,
             }),
         });
         let mut services = self

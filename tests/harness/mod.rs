@@ -3,12 +3,14 @@
 pub(crate) mod database;
 pub(crate) mod redis;
 mod server;
+mod target;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use komandorr::demo::{Options, Scene, Simulator};
 pub(crate) use server::{Answer, Builder, Server};
+pub(crate) use target::{Target, nowhere};
 
 /// Nothing here takes this long, unless it never happens.
 const DEADLINE: Duration = Duration::from_secs(40);
