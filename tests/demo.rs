@@ -47,6 +47,28 @@ async fn the_demo_shows_moving_activities_and_touches_nothing_real() {
 }
 
 #[tokio::test]
+async fn the_demo_has_services_in_every_state_and_finds_them_again() {
+    let mut server = Server::builder()
+        .argument("demo")
+        .argument("--data-dir")
+        .argument("d")
+        .start()
+        .await;
+    for start in 0..2 {
+        let services = server.check_all().await;
+        let states: Vec<&str> = services
+            .iter()
+            .map(|service| service["status"].as_str().unwrap())
+            .collect();
+        let expected = ["online", "online", "online", "problem", "offline"];
+        assert_eq!(states, expected, "{start}");
+        let history = services[0]["response_history"].as_array().unwrap();
+        assert!(history.len() > start, "{history:?}");
+        server = server.stop().await.start().await;
+    }
+}
+
+#[tokio::test]
 async fn a_page_stands_in_for_the_frontend() {
     let server = Server::builder().argument("demo").start().await;
     let page = server

@@ -19,6 +19,7 @@ mod people;
 mod picture;
 mod plex;
 mod plex_tv;
+mod services;
 mod sessions;
 mod stage;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use super::{Options, Simulator};
+use super::{Options, Simulator, services};
 use crate::instance::Instance;
 use crate::settings::{Environment, Overrides, SettingsStore};
 
@@ -51,6 +51,7 @@ impl Demo {
         let plex = Simulator::start(Options::default()).await?;
         let host = env.get("HOST").unwrap_or("127.0.0.1").to_owned();
         let (url, token) = (plex.url(), plex.token().to_owned());
+        services::furnish(&directory, &url).await?;
         let env = env.with([
             ("HOST", host.as_str()),
             ("LOG_ENABLE_FILE", "false"),
