@@ -2,6 +2,11 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::reply::Form;
+
+/// Below this, compression saves less than it costs: the answer fits into one packet anyway.
+const WORTH_COMPRESSING: usize = 1024;
+
 /// What a request says about the form it can take.
 #[derive(Debug)]
 pub struct Accepts<'a> {
@@ -24,7 +29,16 @@ impl<'a> Accepts<'a> {
             .any(|known| known == "*" || known.trim_start_matches("W/") == opaque)
     }
 
-    pub(super) fn gzip(&self) -> bool {
+    /// In which form to send a body of so many bytes.
+    pub fn form(&self, length: usize) -> Form {
+        if length >= WORTH_COMPRESSING && self.gzip() {
+            Form::Gzip
+        } else {
+            Form::Plain
+        }
+    }
+
+    fn gzip(&self) -> bool {
         self.list(header::ACCEPT_ENCODING).any(|coding| {
             let mut parts = coding.split(';').map(str::trim);
             let name = parts.next().unwrap_or_default();
