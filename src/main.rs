@@ -65,7 +65,11 @@ fn run_demo(listen: Listen) -> anyhow::Result<()> {
         let demo = demo::Demo::prepare(env, listen.into()).await?;
 
         let log = Log::start(&demo.settings.current())?;
-        let stage = demo.stage;
+        let mut stage = demo.stage;
+        let announce = |address| {
+            stage.start_agents(address)?;
+            announce(address)
+        };
         komandorr::run(demo.settings, demo.instance, log, stop_signal()?, announce).await?;
         drop(stage);
         Ok(())
