@@ -109,6 +109,7 @@ pub async fn run(
     monitor::start_rounds(&app, &tasks);
     plex::start_history_sync(&app, &tasks);
     plex::start_refresher(&app, &tasks);
+    monitor::start_sockets(&app, &tasks);
 
     if let Err(error) = instance.listens_on(address) {
         tracing::warn!("The address could not be noted in the data directory: {error}");

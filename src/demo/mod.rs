@@ -6,6 +6,7 @@
 //! addresses are invented.
 
 mod activities;
+mod agents;
 mod calls;
 mod dice;
 mod faults;

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use super::agents;
 use crate::store::Store;
 
 /// Identifier, name, kind, group, description and address; `{plex}` is the simulated server.
-const SERVICES: [[&str; 6]; 5] = [
+const SERVICES: [[&str; 6]; 7] = [
     [
         "2f8d6a4e-0b57-4c1e-9a53-6c1f5d9e0a01",
         "Demo Plex",
@@ -46,6 +47,22 @@ const SERVICES: [[&str; 6]; 5] = [
         "Switched off until winter",
         // Nobody listens on the port of the discard protocol.
         "http://127.0.0.1:9/",
+    ],
+    [
+        agents::NORDLICHT,
+        "Nordlicht",
+        "server",
+        "Machines",
+        "Keeps the films",
+        "{plex}/identity?nordlicht",
+    ],
+    [
+        agents::SUEDWIND,
+        "Südwind",
+        "server",
+        "Machines",
+        "Has just got a new disk",
+        "{plex}/identity?suedwind",
     ],
 ];
 

@@ -32,7 +32,6 @@ pub(super) async fn add(app: &AppState, form: Form) -> ApiResult<Arc<Watched>> {
             .map_err(failed)?;
         tracing::info!("Added service: {}", named(&service.form));
         let watched = app.monitor.insert(service);
-        app.monitor.traffic_changed();
         Ok(watched)
     })
     .await
@@ -63,7 +62,6 @@ pub(super) async fn change(
         }
         tracing::info!("Updated service: {}", form.name);
         watched.lock().service.form = form;
-        app.monitor.traffic_changed();
         Ok(watched)
     })
     .await
@@ -87,7 +85,6 @@ pub(super) async fn remove(app: &AppState, id: String) -> ApiResult<()> {
             .await
             .map_err(failed)?;
         app.monitor.remove(&id);
-        app.monitor.traffic_changed();
         tracing::info!("Removed service: {}", watched.lock().service.form.name);
         Ok(())
     })

@@ -343,3 +343,25 @@ pub fn push<T>(history: &mut VecDeque<T>, point: T) {
     }
     history.push_back(point);
 }
+
+/// The sum. No JSON can hold infinity, so that is as far as it goes, and no further.
+pub(super) fn sum(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    let add = |sum: f64, number: f64| (sum + number).clamp(f64::MIN, f64::MAX);
+    numbers.into_iter().fold(0.0, add)
+}
+
+#[cfg(test)]
+impl Service {
+    /// A machine that nothing is known of yet.
+    pub(super) fn for_test(id: &str) -> Self {
+        let form = Form {
+            name: format!("Service {id}"),
+            url: "http://192.0.2.1".to_owned(),
+            kind: "server".to_owned(),
+            description: None,
+            icon: None,
+            group: None,
+        };
+        Self::new(id.to_owned(), form)
+    }
+}

@@ -1,28 +1,44 @@
 //! [`Monitor`]: all services, in memory. The database is written behind it (`record`).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use indexmap::IndexMap;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::check::Running;
 use super::model::{ResponsePoint, STORED_POINTS, Service, Status, StoragePoint, TrafficPoint};
 use super::record::Recorder;
+use super::rendered::{Fragment, Kept};
+use super::reports::Strangers;
+use super::tracked::Tracked;
+use super::traffic_ws::Sockets;
 use crate::web::error::{ApiError, ApiResult};
+
+/// What is said of a service that is not there (contract 03, section 2).
+pub(super) const NOT_FOUND: &str = "Service not found";
 
 /// All services, in the order in which they were created.
 #[derive(Debug, Default)]
 pub struct Monitor {
     services: RwLock<IndexMap<String, Arc<Watched>>>,
+    /// Rises with every change of a service, and when one comes or goes.
+    revision: Arc<AtomicU64>,
     /// Something waits to be written.
     pub(super) unsaved: Notify,
+    /// The list of all of them.
+    pub(super) list: Kept,
+    /// What they transfer.
+    pub(super) summary: Kept,
+    /// Who wants to be told what they transfer.
+    pub(super) sockets: Sockets,
+    /// Agents that report for services which are not there.
+    pub(super) strangers: Strangers,
     /// What is being written. Held while it is; only the recorder waits for it.
     pub(super) recorder: tokio::sync::Mutex<Recorder>,
     /// Held by who adds, changes or removes a service, so that memory and database do it in the
     /// same order.
     pub(super) editing: tokio::sync::Mutex<()>,
-    /// Rises when traffic that is shown has changed: reports, and services that come and go.
-    pub(super) traffic: watch::Sender<u64>,
 }
 
 /// How many services there are, and in which state.
@@ -48,8 +64,12 @@ pub(super) struct Watched {
 /// A service and what has still to be done about it.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) service: Service,
+    pub(super) service: Tracked,
     pub(super) unsaved: Unsaved,
+    /// Itself in the list of all services.
+    pub(super) listed: Fragment,
+    /// Itself in the summary of traffic.
+    pub(super) summed: Fragment,
     /// The check that was started last.
     pub(super) running: Option<Running>,
     /// What the log was told last about a check that did not go well.
@@ -113,7 +133,7 @@ impl Monitor {
     pub(super) fn known(&self, id: &str) -> ApiResult<Arc<Watched>> {
         self.find(id).ok_or_else(|| {
             tracing::warn!("Service not found: {id}");
-            ApiError::missing("Service not found")
+            ApiError::missing(NOT_FOUND)
         })
     }
 
@@ -152,10 +172,13 @@ impl Monitor {
 
     /// Adds a service behind all others.
     pub(super) fn insert(&self, service: Service) -> Arc<Watched> {
+        let id = service.id.clone();
         let watched = Arc::new(Watched {
             state: Mutex::new(State {
-                service: service.clone(),
+                service: Tracked::new(service, Arc::clone(&self.revision)),
                 unsaved: Unsaved::default(),
+                listed: Fragment::default(),
+                summed: Fragment::default(),
                 running: None,
                 complaint: None,
             }),
@@ -164,7 +187,9 @@ impl Monitor {
             .services
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        services.insert(service.id, Arc::clone(&watched));
+        services.insert(id, Arc::clone(&watched));
+        drop(services);
+        self.revision.fetch_add(1, Ordering::Release);
         watched
     }
 
@@ -175,12 +200,15 @@ impl Monitor {
             .services
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        services.shift_remove(id)
+        let removed = services.shift_remove(id);
+        drop(services);
+        self.revision.fetch_add(1, Ordering::Release);
+        removed
     }
 
-    /// Traffic that is shown has changed.
-    pub(super) fn traffic_changed(&self) {
-        self.traffic.send_modify(|version| *version += 1);
+    /// A number that rises with every change of what can be shown.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
     }
 }
 

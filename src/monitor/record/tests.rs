@@ -117,7 +117,7 @@ async fn what_is_written_is_what_a_restart_finds() {
     save(&app).await.unwrap();
     assert!(watched.lock().unsaved.is_empty());
     let loaded = crate::monitor::load(&app.store).await;
-    assert_eq!(loaded.all()[0].lock().service, expected);
+    assert_eq!(*loaded.all()[0].lock().service, expected);
 }
 
 #[tokio::test]
