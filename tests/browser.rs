@@ -39,7 +39,7 @@ const PAGES: [&str; 11] = [
 ];
 
 /// On every page of the frontend once its splash screen is over.
-const SIDE_BAR: &str = "a[href='/services']";
+const SIDE_BAR: &str = "a[href='/settings']";
 
 /// What was found on one page.
 #[derive(Debug, Deserialize)]
@@ -132,24 +132,21 @@ async fn our_own_pages_have_no_errors() {
     visit(&server, chromium, &["/", "/docs"], more).await;
 }
 
+/// The demonstration, with this frontend.
+async fn demo(frontend: &str) -> Server {
+    let demo = Server::builder().argument("demo");
+    let demo = demo.argument("--frontend-dir").argument(frontend);
+    demo.start().await
+}
+
 #[tokio::test]
 async fn the_pages_of_the_frontend_have_no_errors() {
     let (Some(chromium), Some(frontend)) = (chromium(), frontend()) else {
         return;
     };
-    let plex = plex(3).await;
-    let server = Server::builder()
-        .plex(&plex)
-        .env("FRONTEND_DIR", &frontend)
-        .start()
-        .await;
-    visit(
-        &server,
-        chromium,
-        &PAGES,
-        json!({"allowed": NOT_YET, "landmark": SIDE_BAR}),
-    )
-    .await;
+    let server = demo(&frontend).await;
+    let more = json!({"allowed": NOT_YET, "landmark": SIDE_BAR});
+    visit(&server, chromium, &PAGES, more).await;
 }
 
 #[tokio::test]
@@ -157,14 +154,12 @@ async fn the_pages_of_the_frontend_have_no_errors_for_who_has_logged_in() {
     let (Some(chromium), Some(frontend)) = (chromium(), frontend()) else {
         return;
     };
-    let plex = plex(3).await;
-    let auth = json!({"enabled": true, "username": "jürgen", "password": "pässword"});
-    let server = Server::builder()
-        .plex(&plex)
-        .config(&json!({"auth": auth}))
-        .env("FRONTEND_DIR", &frontend)
-        .start()
-        .await;
+    let server = demo(&frontend).await;
+    let login = json!({"username": "jürgen", "current_password": "", "new_password": "pässword"});
+    let changed = server.post("/api/auth/update", &login).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    let on = json!({"enabled": true});
+    assert_eq!(server.post("/api/auth/toggle", &on).await.status, 200);
     let more = json!({
         "allowed": NOT_YET,
         "landmark": SIDE_BAR,
