@@ -31,7 +31,7 @@ browser: ## Get what the tests of pages in a browser need (Chromium, Node.js 20,
 soak: rust redis ## Run the long versions of tests (minutes)
 	KOMANDORR_SOAK=1 cargo test --locked --test blackbox -- --test-threads 1 --nocapture history_sync:: redis::calls:: monitoring::
 
-bench: rust redis ## Measure cached answers, a long history, open tabs and Redis (needs wrk, redis-server, oha)
+bench: rust redis ## Measure cached answers, a long history, open tabs, services and Redis (needs wrk, redis-server, oha)
 	@$(call need,wrk,wrk)
 	@command -v oha >/dev/null 2>&1 || { echo "oha is missing: cargo installs it" && cargo install --locked oha; }
 	cargo bench --locked
