@@ -45,6 +45,7 @@ mod tests {
         fs::write(root.join("page.html"), "x").unwrap();
         fs::write(root.join("assets/a b.js"), "x").unwrap();
         fs::write(root.join("ü.txt"), "x").unwrap();
+        fs::write(root.join("a\\b"), "x").unwrap();
         symlink(outside.path().join("secret"), root.join("link")).unwrap();
         symlink(outside.path(), root.join("up")).unwrap();
         symlink(outside.path().join("dist2"), root.join("sibling")).unwrap();
@@ -71,6 +72,7 @@ mod tests {
             "/assets/../page.html",
             "/assets/%2e%2e/%2E%2E/secret",
             "/..%5csecret",
+            "/a%5cb",
             "/..\\secret",
             "/assets/..%5c..%5csecret",
             "/%252e%252e/secret",
