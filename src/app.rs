@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Access;
 use crate::cache::shared::Shared;
 use crate::integrations::{Outbox, Outside};
+use crate::logging::Log;
 use crate::monitor::Monitor;
-use crate::plex::PlexClient;
+use crate::plex::{self, PlexClient};
 use crate::settings::SettingsStore;
 use crate::store::Store;
 
@@ -37,6 +38,8 @@ pub struct App {
     pub telegram: Outbox,
     /// What is remembered of log-ins.
     pub access: Access,
+    /// The log, for changing it.
+    pub log: Arc<Log>,
     /// Cancelled when the server is to stop: what would go on for ever, such as a WebSocket, has
     /// to end then.
     pub stop: CancellationToken,
@@ -51,6 +54,7 @@ impl App {
         settings: SettingsStore,
         store: Store,
         monitor: Monitor,
+        log: Arc<Log>,
         stop: CancellationToken,
     ) -> Result<Self, reqwest::Error> {
         let now = settings.current();
@@ -60,6 +64,7 @@ impl App {
             outside: Outside::new()?,
             telegram: Outbox::default(),
             access: Access::new(store.installation()),
+            log,
             settings,
             store,
             monitor,
@@ -76,6 +81,14 @@ impl AppState {
     /// Shares `app`.
     pub fn new(app: App) -> Self {
         Self(Arc::new(app))
+    }
+
+    /// Puts in force what the settings of this moment mean outside of handlers, which ask for them
+    /// with every request: the log's level and file, and the Plex server that caches belong to.
+    /// For whoever has changed them, before the answer.
+    pub async fn put_settings_in_force(&self) {
+        self.log.follow(&self.settings).await;
+        plex::follow_server(self);
     }
 }
 
@@ -112,6 +125,7 @@ impl AppState {
         let settings = SettingsStore::open(environment, overrides).unwrap();
         let store = Store::open(directory).await.unwrap();
         let stop = CancellationToken::new();
-        Self::new(App::new(settings, store, Monitor::default(), stop).unwrap())
+        let log = Arc::new(Log::detached());
+        Self::new(App::new(settings, store, Monitor::default(), log, stop).unwrap())
     }
 }

@@ -53,7 +53,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 pub async fn run(
     settings: SettingsStore,
     mut instance: Instance,
-    log: Log,
+    log: Arc<Log>,
     shutdown: CancellationToken,
     announce: impl FnOnce(std::net::SocketAddr) -> std::io::Result<()>,
 ) -> anyhow::Result<()> {
@@ -87,19 +87,23 @@ pub async fn run(
             return Ok(());
         }
     };
+    if let Err(error) = web::icons::prepare(&now.data_dir) {
+        tracing::warn!("The directory of icons: {error}");
+    }
     plex::adopt_old_config(&settings, &store).await;
     plex::load_peak(&store).await;
-    let app = App::new(settings, store, Monitor::default(), shutdown.clone());
+    let app = App::new(settings, store, Monitor::default(), log, shutdown.clone());
     let app = AppState::new(app.context("can't set up TLS")?);
 
     let tasks = Tasks::new(shutdown.child_token());
-    follow_settings(&app, &tasks, Arc::new(log));
+    follow_settings(&app, &tasks);
     access::start(&app, &tasks).await;
     plex::share_caches(&app, &tasks);
     plex::restore_answers(&app).await;
     plex::start_warmer(&app, &tasks);
     plex::start_keeping_answers(&app, &tasks);
     account_traffic(&app, &tasks);
+    integrations::start_sending(&app, &tasks);
     plex::start_history_sync(&app, &tasks);
     plex::start_refresher(&app, &tasks);
 
@@ -120,16 +124,13 @@ pub async fn run(
 
 /// Notices hand edits of `config.json` and puts in force what a change of settings means
 /// elsewhere.
-fn follow_settings(app: &AppState, tasks: &Tasks, log: Arc<Log>) {
+fn follow_settings(app: &AppState, tasks: &Tasks) {
     let app = app.clone();
     tasks.every("Settings", SETTINGS_LOOK, move || {
         let app = app.clone();
-        let log = Arc::clone(&log);
         async move {
             let reloaded = app.settings.reload_if_changed().await;
-            let now = app.settings.current();
-            log.set_level(now.log.level);
-            plex::adopt_server(&app);
+            app.put_settings_in_force().await;
             reloaded.map(|_| ())
         }
     });

@@ -1,9 +1,9 @@
-//! The log: console and file, in 3.3.0's two line formats, with a level that can change.
+//! The log: console and file, in 3.3.0's two line formats. Level and file can change while it runs.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Local, NaiveDateTime, Utc};
 use chrono_tz::Tz;
@@ -14,25 +14,33 @@ use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::writer::OptionalWriter;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, reload};
 
-use crate::settings::{LogSettings, Settings};
+use crate::settings::{LogSettings, Settings, SettingsStore};
 
 /// A file of this size is put aside and a new one begun.
 const LARGEST_FILE: usize = 10 * 1024 * 1024;
 /// Files put aside; the oldest goes first.
 const OLD_FILES: usize = 3;
 
-/// Changes the level of a running log. Dropping it writes what is still pending.
+/// Changes a running log. Dropping it writes what is still pending, and so does [`Self::close`].
 #[derive(Debug)]
 pub struct Log {
     filter: reload::Handle<Targets, Registry>,
-    level: Mutex<Level>,
-    _pending: Option<WorkerGuard>,
+    file: FilePlace,
+    in_force: tokio::sync::Mutex<InForce>,
+}
+
+/// What was asked for last, whether it could be had or not.
+#[derive(Debug)]
+struct InForce {
+    level: Level,
+    file: bool,
 }
 
 impl Log {
@@ -45,7 +53,7 @@ impl Log {
         let LogSettings {
             level,
             enable_file,
-            file,
+            file: path,
             show_timestamp_console,
             show_location_file,
         } = &settings.log;
@@ -60,47 +68,147 @@ impl Log {
                 },
                 zone,
             });
-        let (writer, unopened) = match enable_file.then(|| open(file)) {
-            Some(Ok(writer)) => (Some(writer), None),
-            Some(Err(error)) => (None, Some(error)),
-            None => (None, None),
-        };
-        let (writer, guard) = writer.unzip();
-        let file_layer = writer.map(|writer| {
-            let line = Line {
+        let file = FilePlace::default();
+        let unopened = enable_file.then(|| file.open(path)).and_then(Result::err);
+        let file_layer = tracing_subscriber::fmt::layer()
+            .with_writer(file.clone())
+            .with_ansi(false)
+            .event_format(Line {
                 place: Place::File {
                     location: *show_location_file,
                 },
                 zone,
-            };
-            tracing_subscriber::fmt::layer()
-                .with_writer(writer)
-                .with_ansi(false)
-                .event_format(line)
-        });
+            });
         let both = console.and_then(file_layer);
         tracing_subscriber::registry()
             .with(both.with_filter(filter))
             .try_init()?;
         if let Some(error) = unopened {
-            tracing::warn!("No log file: {}: {error}", file.display());
+            no_file(path, &error);
         }
-        Ok(Self {
-            filter: handle,
-            level: Mutex::new(*level),
-            _pending: guard,
-        })
+        Ok(Self::of(handle, file, *level, *enable_file))
     }
 
-    /// Puts a level in force at once, if it is another one than before.
-    pub fn set_level(&self, level: Level) {
-        let mut current = self.level.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *current, level);
-        drop(current);
-        if before != level {
+    fn of(
+        filter: reload::Handle<Targets, Registry>,
+        file: FilePlace,
+        level: Level,
+        enable_file: bool,
+    ) -> Self {
+        let in_force = InForce {
+            level,
+            file: enable_file,
+        };
+        Self {
+            filter,
+            file,
+            in_force: tokio::sync::Mutex::new(in_force),
+        }
+    }
+
+    /// Puts the level and the file of the settings of this moment in force, if they are others
+    /// than before.
+    #[expect(
+        clippy::significant_drop_tightening,
+        reason = "its lock orders changes, from looking at the settings to the end"
+    )]
+    pub async fn follow(&self, settings: &SettingsStore) {
+        let mut in_force = self.in_force.lock().await;
+        let now = settings.current();
+        if in_force.level != now.log.level {
+            in_force.level = now.log.level;
             // Fails only once the subscriber is gone, with the process.
-            let _ = self.filter.reload(targets(level));
-            tracing::info!("Log level is now {}", level_name(level));
+            let _ = self.filter.reload(targets(now.log.level));
+            tracing::info!("Log level is now {}", level_name(now.log.level));
+        }
+        if in_force.file != now.log.enable_file {
+            in_force.file = now.log.enable_file;
+            self.switch_file(&now.log).await;
+        }
+    }
+
+    /// Opens or closes the file, where that may block.
+    async fn switch_file(&self, settings: &LogSettings) {
+        let (file, path, on) = (
+            self.file.clone(),
+            settings.file.clone(),
+            settings.enable_file,
+        );
+        let switched = tokio::task::spawn_blocking(move || {
+            if on {
+                file.open(&path)
+                    .inspect_err(|error| no_file(&path, error))
+                    .is_ok()
+            } else {
+                tracing::info!("The log file is switched off");
+                file.close();
+                false
+            }
+        });
+        if switched.await.unwrap_or(false) {
+            tracing::info!("The log file is switched on");
+        }
+    }
+
+    /// Writes what is still pending into the file and closes it.
+    pub fn close(&self) {
+        self.file.close();
+    }
+
+    /// One that nobody writes to, for tests beside the code.
+    #[cfg(test)]
+    pub(crate) fn detached() -> Self {
+        let (_filter, handle) = reload::Layer::new(targets(Level::INFO));
+        Self::of(handle, FilePlace::default(), Level::INFO, false)
+    }
+}
+
+fn no_file(path: &Path, error: &io::Error) {
+    tracing::warn!("No log file: {}: {error}", path.display());
+}
+
+/// Where the lines of the file go: nowhere, as long as there is none.
+#[derive(Clone, Debug, Default)]
+struct FilePlace(Arc<Mutex<Option<OpenFile>>>);
+
+/// The way to the thread that waits for the disk. Dropping it writes what is pending, which takes
+/// a second at most.
+#[derive(Debug)]
+struct OpenFile {
+    lines: NonBlocking,
+    _pending: WorkerGuard,
+}
+
+impl FilePlace {
+    /// Opens the file for appending.
+    fn open(&self, path: &Path) -> io::Result<()> {
+        let (lines, pending) = open(path)?;
+        let opened = OpenFile {
+            lines,
+            _pending: pending,
+        };
+        *self.lock() = Some(opened);
+        Ok(())
+    }
+
+    fn close(&self) {
+        let open = self.lock().take();
+        // Not under the lock, which those who log would wait for.
+        drop(open);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<OpenFile>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MakeWriter<'_> for FilePlace {
+    type Writer = OptionalWriter<NonBlocking>;
+
+    fn make_writer(&self) -> Self::Writer {
+        match &*self.lock() {
+            Some(open) => OptionalWriter::some(open.lines.clone()),
+            None => OptionalWriter::none(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -56,16 +57,21 @@ fn serve(listen: Listen) -> anyhow::Result<()> {
     let settings = SettingsStore::open(Environment::from_process()?, listen.into())?;
     // First, so that a second process leaves the log of the first one alone.
     let instance = Instance::claim(&settings.current().data_dir)?;
-    let log = Log::start(&settings.current())?;
-    block_on(async { komandorr::run(settings, instance, log, stop_signal()?, announce).await })
+    let log = Arc::new(Log::start(&settings.current())?);
+    let running = Arc::clone(&log);
+    let ended = block_on(async {
+        komandorr::run(settings, instance, running, stop_signal()?, announce).await
+    });
+    // Here, for a thread that was left behind may still hold it.
+    log.close();
+    ended
 }
 
 fn run_demo(listen: Listen) -> anyhow::Result<()> {
     let env = Environment::from_variables().for_demo();
     block_on(async {
         let demo = demo::Demo::prepare(env, listen.into()).await?;
-
-        let log = Log::start(&demo.settings.current())?;
+        let log = Arc::new(Log::start(&demo.settings.current())?);
         let stage = demo.stage;
         komandorr::run(demo.settings, demo.instance, log, stop_signal()?, announce).await?;
         drop(stage);

@@ -26,6 +26,14 @@ fn right(request: RequestBuilder) -> RequestBuilder {
     request.basic_auth(USER, Some(PASSWORD))
 }
 
+/// As a browser sends it.
+fn browser(request: RequestBuilder) -> RequestBuilder {
+    request.header(
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64) Firefox/150.0",
+    )
+}
+
 /// From another address than all others.
 fn from(request: RequestBuilder, client: usize) -> RequestBuilder {
     request.header("x-forwarded-for", format!("198.51.100.{client}"))

@@ -80,7 +80,7 @@ async fn a_backup_never_overwrites_and_leaves_nothing_when_it_fails() {
         .map(|file| file.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["komandorr.db", "komandorr.lock"]);
+    assert_eq!(names, ["icons", "komandorr.db", "komandorr.lock"]);
 }
 
 #[tokio::test]

@@ -93,9 +93,11 @@ async fn columns(connection: &mut SqliteConnection) -> BTreeMap<(String, String)
 }
 
 fn files(directory: &Path) -> Vec<String> {
-    let files = std::fs::read_dir(directory.join("data")).unwrap();
-    let mut names: Vec<_> = files
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
+    let entries = std::fs::read_dir(directory.join("data")).unwrap();
+    let entries = entries.map(Result::unwrap);
+    let mut names: Vec<_> = entries
+        .filter(|entry| entry.file_type().unwrap().is_file())
+        .map(|file| file.file_name().into_string().unwrap())
         .collect();
     names.sort();
     names

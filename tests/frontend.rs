@@ -5,10 +5,8 @@ use std::os::unix::fs::symlink;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
-use crate::harness::Server;
+use crate::harness::{Server, raw};
 
 async fn with_frontend() -> Server {
     Server::builder()
@@ -349,17 +347,6 @@ async fn unknown_files_are_no_pages() {
             "{path}"
         );
     }
-}
-
-/// The answer to a request line that no well-behaved client would send.
-async fn raw(server: &Server, target: &str) -> String {
-    let address = server.url.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
 }
 
 #[tokio::test]

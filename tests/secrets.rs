@@ -18,7 +18,11 @@ const PUBLIC: [&str; 5] = [
 ];
 /// What the settings page needs, and what is not cleaned because it is for people who look for a
 /// fault.
-const SHOWN: [&str; 2] = ["/api/plex/config", "/api/plex/debug/raw-activities"];
+const SHOWN: [&str; 3] = [
+    "/api/plex/config",
+    "/api/settings",
+    "/api/plex/debug/raw-activities",
+];
 
 /// Everything that a client may ask for, by the server's own description.
 async fn all(server: &Server) -> Vec<(Method, String)> {

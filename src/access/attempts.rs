@@ -17,8 +17,10 @@ const LONGEST_DELAY: Duration = Duration::from_secs(4);
 const MEMORY: Duration = Duration::from_secs(15 * 60);
 /// Addresses that are remembered; the one that was quiet longest goes.
 const MOST_ADDRESSES: NonZeroUsize = NonZeroUsize::new(4096).expect("more than 0");
-/// Tries that wait at the same time; more are refused.
+/// Tries that wait at the same time; more are refused …
 const MOST_WAITING: usize = 64;
+/// … and so many of one address, lest it keep all places from the others.
+const MOST_WAITING_EACH: u32 = 8;
 
 /// Failed log-ins by address.
 pub(super) struct Attempts {
@@ -30,7 +32,15 @@ struct Failures {
     /// In a row. One that is not decided yet counts as failed, or many at a time would all be the
     /// first.
     count: u32,
+    waiting: u32,
     last: Instant,
+}
+
+/// A try that waits; gives its place back, however that ends.
+struct Place<'a> {
+    all: &'a Attempts,
+    address: IpAddr,
+    _of_all: SemaphorePermit<'a>,
 }
 
 /// A try that is under way. Unless [`Self::succeeded`] is called, it has failed.
@@ -58,10 +68,26 @@ impl Attempts {
         let address = subject(address);
         let delay = self.count(address);
         if !delay.is_zero() {
-            let _place: SemaphorePermit<'_> = self.waiting.try_acquire().map_err(|_| TooMany)?;
+            let _place = self.place(address).ok_or(TooMany)?;
             sleep(delay).await;
         }
         Ok(Attempt { all: self, address })
+    }
+
+    fn place(&self, address: IpAddr) -> Option<Place<'_>> {
+        let of_all = self.waiting.try_acquire().ok()?;
+        let mut known = self.known();
+        let failures = known.get_mut(&address)?;
+        if failures.waiting >= MOST_WAITING_EACH {
+            return None;
+        }
+        failures.waiting += 1;
+        drop(known);
+        Some(Place {
+            all: self,
+            address,
+            _of_all: of_all,
+        })
     }
 
     /// Counts a try of `address`; what it has to wait.
@@ -70,6 +96,7 @@ impl Attempts {
         let mut known = self.known();
         let failures = known.get_or_insert_mut(address, || Failures {
             count: 0,
+            waiting: 0,
             last: now,
         });
         if now.duration_since(failures.last) >= MEMORY {
@@ -89,10 +116,20 @@ impl Attempts {
     }
 }
 
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(failures) = self.all.known().get_mut(&self.address) {
+            failures.waiting = failures.waiting.saturating_sub(1);
+        }
+    }
+}
+
 impl Attempt<'_> {
     /// The credentials were right: the address begins anew.
     pub(super) fn succeeded(self) {
-        self.all.known().pop(&self.address);
+        if let Some(failures) = self.all.known().get_mut(&self.address) {
+            failures.count = 0;
+        }
     }
 }
 
@@ -153,13 +190,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_at_once_wait_too_and_not_more_than_64() {
+    async fn many_at_once_wait_too_but_not_too_many() {
         let attempts = Attempts::default();
-        let tries = (0..100).map(|_| attempts.begin(address(1)));
-        let admitted = join_all(tries).await;
-        let admitted = admitted.iter().filter(|one| one.is_ok()).count();
-        assert_eq!(admitted, 65, "the first does not wait");
+        let admitted = async |tries: Vec<IpAddr>| {
+            let tries = tries.into_iter().map(|from| attempts.begin(from));
+            let ended = join_all(tries).await;
+            ended.iter().filter(|one| one.is_ok()).count()
+        };
+        assert_eq!(
+            admitted(vec![address(1); 20]).await,
+            9,
+            "the first does not wait"
+        );
+        let twice_each = (10..60).flat_map(|last| [address(last), address(last)]);
+        assert_eq!(admitted(twice_each.collect()).await, 100);
+        let three_each = (100..140).flat_map(|last| [address(last); 3]);
+        assert_eq!(admitted(three_each.collect()).await, 40 + MOST_WAITING);
         assert_eq!(attempts.waiting.available_permits(), MOST_WAITING);
+        assert_eq!(
+            admitted(vec![address(1); 8]).await,
+            8,
+            "all places are free again"
+        );
     }
 
     #[test]

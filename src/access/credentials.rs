@@ -7,10 +7,16 @@ use base64::prelude::BASE64_STANDARD;
 use super::Refusal;
 
 /// User name and password, as bytes of an encoding that nobody tells.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Credentials {
     decoded: Vec<u8>,
     colon: usize,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl Credentials {

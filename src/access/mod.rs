@@ -8,14 +8,16 @@ mod credentials;
 mod follow;
 pub mod password;
 mod sessions;
-mod verified;
+mod verdicts;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::http::HeaderValue;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
 
 use crate::settings::{AuthSettings, Secret};
 use attempts::{Attempts, TooMany};
@@ -23,16 +25,19 @@ pub use cookie::SessionCookie;
 use credentials::Credentials;
 pub use follow::start;
 pub use sessions::{Cookie, SESSION_TTL, Sessions, Token};
-use verified::Verified;
+use verdicts::{Verdict, Verdicts};
 
 /// Passwords that are hashed at a time: each takes 19 MiB and a core.
 const HASHING: usize = 2;
+/// Passwords that wait to be hashed; more are refused.
+const WAITING_TO_BE_HASHED: usize = 32;
 
 /// What is remembered of log-ins.
 pub struct Access {
-    verified: Verified,
+    verdicts: Verdicts,
     attempts: Attempts,
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
+    to_be_hashed: Semaphore,
     /// Log-ins of browsers.
     pub sessions: Sessions,
     /// What a browser shows for one of them.
@@ -64,9 +69,10 @@ impl Access {
     /// Nobody is logged in. `installation` is the secret of this data directory.
     pub fn new(installation: &str) -> Self {
         Self {
-            verified: Verified::default(),
+            verdicts: Verdicts::default(),
             attempts: Attempts::default(),
-            hashing: Semaphore::new(HASHING),
+            hashing: Arc::new(Semaphore::new(HASHING)),
+            to_be_hashed: Semaphore::new(WAITING_TO_BE_HASHED),
             sessions: Sessions::new(installation),
             cookie: SessionCookie::of(installation),
             ended: watch::Sender::new(0),
@@ -74,7 +80,7 @@ impl Access {
     }
 
     /// Whether the credentials of `header` are those of `auth`. Wrong ones from `address` make its
-    /// next tries wait; right ones that are remembered never do.
+    /// next tries wait; what is known of an address and its credentials is answered at once.
     ///
     /// # Errors
     /// Why they are not accepted.
@@ -85,86 +91,87 @@ impl Access {
         address: IpAddr,
     ) -> Result<(), Refusal> {
         let credentials = Credentials::of(header)?;
-        let fingerprint = self.verified.fingerprint(auth, credentials.whole());
-        if self.verified.has(&fingerprint) {
-            return Ok(());
-        }
-        // A page asks for twenty things at once. When the first has shown that its credentials are
-        // right, the others need not wait.
-        let attempt = tokio::select! {
-            biased;
-            attempt = self.attempts.begin(address) => attempt,
-            () = self.verified.proved(&fingerprint) => return Ok(()),
+        let whole = credentials.whole();
+        let fingerprint = self.verdicts.fingerprint(auth, whole, address);
+        let look = match self.verdicts.ask(fingerprint).await {
+            Verdict::Known(true) => return Ok(()),
+            Verdict::Known(false) => return Err(Refusal::Wrong),
+            Verdict::Look(look) => look,
         };
+        let attempt = self.attempts.begin(address).await;
         let attempt = attempt.map_err(|TooMany| Refusal::TooMany)?;
         // Both are looked at in any case, so that the time tells nothing.
         let is_user = password::is_same(&auth.username, credentials.username());
-        let is_password = self
-            .is_password(&auth.password, credentials.password().to_vec())
-            .await;
-        if !(bool::from(is_user) & is_password) {
+        let given = credentials.password().to_vec();
+        let is_password = self.is_password(&auth.password, given).await?;
+        let right = bool::from(is_user) & is_password;
+        look.found(right);
+        if !right {
             return Err(Refusal::Wrong);
         }
         attempt.succeeded();
-        self.verified.remember(fingerprint);
         Ok(())
     }
 
-    /// Whether `given` is the stored password, for somebody who is logged in already. A wrong one
-    /// counts like a failed log-in.
+    /// Whether `given` is the password of `header`, which was admitted before. If not, that counts
+    /// like a failed log-in.
     ///
     /// # Errors
     /// Why it is not accepted.
     pub async fn confirm(
         &self,
-        stored: &Secret,
+        header: &HeaderValue,
         given: &str,
         address: IpAddr,
     ) -> Result<(), Refusal> {
-        let attempt = self.attempts.begin(address).await;
-        let attempt = attempt.map_err(|TooMany| Refusal::TooMany)?;
-        if !self.is_password(stored, given.as_bytes().to_vec()).await {
-            return Err(Refusal::Wrong);
+        let credentials = Credentials::of(header)?;
+        if bool::from(password::is_same(given, credentials.password())) {
+            return Ok(());
         }
-        attempt.succeeded();
-        Ok(())
+        let attempt = self.attempts.begin(address).await;
+        attempt.map_err(|TooMany| Refusal::TooMany)?;
+        Err(Refusal::Wrong)
     }
 
-    async fn is_password(&self, stored: &Secret, given: Vec<u8>) -> bool {
+    async fn is_password(&self, stored: &Secret, given: Vec<u8>) -> Result<bool, Refusal> {
         if !password::is_hash(stored.expose()) {
-            return password::is_right(stored.expose(), &given);
+            return Ok(password::is_right(stored.expose(), &given));
         }
         let stored = stored.clone();
         self.hashed(move || password::is_right(stored.expose(), &given))
             .await
-            .unwrap_or(false)
     }
 
     /// The hash of a new password.
     ///
     /// # Errors
-    /// There is no memory or no randomness for it.
-    pub async fn hash(&self, new: Secret) -> Result<String, String> {
-        let hashed = self.hashed(move || password::hash(new.expose())).await;
-        hashed
-            .ok_or_else(|| "hashing was interrupted".to_owned())?
-            .map_err(|error| error.to_string())
+    /// Too many others are being hashed; or, inside, there is no memory or no randomness for it.
+    pub async fn hash(&self, new: Secret) -> Result<Result<String, String>, Refusal> {
+        let hash = move || password::hash(new.expose()).map_err(|error| error.to_string());
+        self.hashed(hash).await
     }
 
-    /// Works where that may take its time, beside one other such work. Nothing, if it panics.
+    /// Works where that may take its time, beside one other such work.
     async fn hashed<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        // Nothing closes the semaphore.
-        let _turn = self.hashing.acquire().await.ok()?;
-        tokio::task::spawn_blocking(work).await.ok()
+    ) -> Result<T, Refusal> {
+        let place = self.to_be_hashed.try_acquire();
+        let _place = place.map_err(|_full| Refusal::TooMany)?;
+        let turn = Arc::clone(&self.hashing).acquire_owned().await;
+        // It goes on if nobody waits for it any longer, and so it keeps its turn.
+        let done = spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            done
+        });
+        done.await.map_err(|_ended| Refusal::TooMany)
     }
 
     /// Ends all log-ins: credentials are looked at anew, cookies are worth nothing, and whoever
     /// has asked for [`Self::ends`] is told.
     pub fn end_all(&self) {
-        self.verified.forget_all();
+        self.verdicts.forget_all();
         self.sessions.end_all();
         self.ended.send_modify(|times| *times += 1);
     }
@@ -224,6 +231,55 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_page_with_an_old_password_is_one_guess() {
+        let access = Access::new("installation");
+        let auth = auth("right");
+        let old = header("jürgen:old".as_bytes());
+        let started = tokio::time::Instant::now();
+        for _ in 0..20 {
+            let page = (0..20).map(|_| access.admit(&auth, &old, HERE));
+            let all = futures_util::future::join_all(page).await;
+            assert!(all.iter().all(|one| *one == Err(Refusal::Wrong)));
+        }
+        assert!(started.elapsed().is_zero(), "{:?}", started.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_another_address_knows_is_not_known_here() {
+        let access = Access::new("installation");
+        let auth = auth("right");
+        let right = header("jürgen:right".as_bytes());
+        access.admit(&auth, &right, HERE).await.unwrap();
+        let there: IpAddr = [192, 0, 2, 1].into();
+        for number in 0..3 {
+            let guess = header(format!("jürgen:{number}").as_bytes());
+            assert!(access.admit(&auth, &guess, there).await.is_err());
+        }
+        // A right guess must not be told by its time.
+        let started = tokio::time::Instant::now();
+        access.admit(&auth, &right, there).await.unwrap();
+        assert!(started.elapsed().as_secs() >= 1);
+    }
+
+    #[tokio::test]
+    async fn two_passwords_are_hashed_at_a_time_whether_or_not_anybody_waits() {
+        let access = Access::new("installation");
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(held));
+        for _ in 0..HASHING {
+            let held = Arc::clone(&held);
+            let work = access.hashed(move || held.lock().unwrap().recv());
+            let abandoned = tokio::time::timeout(std::time::Duration::from_millis(20), work);
+            assert!(abandoned.await.is_err());
+        }
+        assert_eq!(access.hashing.available_permits(), 0);
+        for _ in 0..HASHING {
+            release.send(()).unwrap();
+        }
+        assert_eq!(access.hashed(|| 1).await, Ok(1));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_page_that_asks_for_much_at_once_does_not_wait_for_itself() {
         let access = Access::new("installation");
         let auth = auth(&password::hash("right").unwrap());
@@ -245,8 +301,9 @@ mod tests {
         let auth = auth("right");
         let right = header("jürgen:right".as_bytes());
         access.admit(&auth, &right, HERE).await.unwrap();
-        for _ in 0..6 {
-            let wrong = access.admit(&auth, &header(b"a:b"), HERE).await;
+        for number in 0..6 {
+            let guess = header(format!("a:{number}").as_bytes());
+            let wrong = access.admit(&auth, &guess, HERE).await;
             assert_eq!(wrong, Err(Refusal::Wrong));
         }
         let started = tokio::time::Instant::now();

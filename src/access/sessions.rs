@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::keyed_hash;
 use crate::cache::shared::Shared;
-use crate::settings::AuthSettings;
+use crate::settings::{AuthSettings, Settings};
 
 /// A session ends when it was not used for so long.
 pub const SESSION_TTL: Duration = Duration::from_secs(24 * 3600);
@@ -41,6 +41,8 @@ type Hash = [u8; 32];
 struct Session {
     expires: Instant,
     renewed: Instant,
+    /// The log-in that it was begun with ([`Settings::auth_revision`]).
+    revision: u64,
 }
 
 /// The value of a cookie.
@@ -87,19 +89,22 @@ impl Sessions {
     }
 
     /// Begins a session: its token.
-    pub fn begin(&self, auth: &AuthSettings, shared: &Shared) -> Token {
+    pub fn begin(&self, settings: &Settings, shared: &Shared) -> Token {
         let token = Token(fresh());
         let hash = Token::hash(&token.0);
-        self.insert(hash);
-        self.share(auth, shared, hash);
+        self.insert(settings, hash);
+        self.share(settings, shared, hash);
         token
     }
 
     /// Whether a session of this token is known here; uses it, if so.
-    pub fn touch(&self, auth: &AuthSettings, shared: &Shared, token: &str) -> Option<Cookie> {
+    pub fn touch(&self, settings: &Settings, shared: &Shared, token: &str) -> Option<Cookie> {
         let (hash, now) = (Token::hash(token), Instant::now());
         let mut sessions = self.sessions();
-        let session = sessions.get_mut(&hash).filter(|one| one.expires > now)?;
+        let session = sessions.get_mut(&hash)?;
+        if session.expires <= now || session.revision != settings.auth_revision {
+            return None;
+        }
         session.expires = now + SESSION_TTL;
         let renew = now.duration_since(session.renewed) >= RENEW_EVERY;
         if renew {
@@ -109,28 +114,33 @@ impl Sessions {
         if !renew {
             return Some(Cookie::Keep);
         }
-        self.share(auth, shared, hash);
+        self.share(settings, shared, hash);
         Some(Cookie::Renew)
     }
 
     /// As [`Self::touch`]; a session that is not known here may be known to Redis.
-    pub async fn find(&self, auth: &AuthSettings, shared: &Shared, token: &str) -> Option<Cookie> {
-        let known = self.touch(auth, shared, token);
+    pub async fn find(&self, settings: &Settings, shared: &Shared, token: &str) -> Option<Cookie> {
+        let known = self.touch(settings, shared, token);
         if known.is_some() || !shared.is_wanted() || token.len() != fresh().len() {
             return known;
         }
         let hash = Token::hash(token);
         let seal = shared.get(&key(&hash)).await?;
-        if seal != self.seal(auth, &hash) {
+        if seal != self.seal(&settings.auth, &hash) {
             return None;
         }
-        self.insert(hash);
+        self.insert(settings, hash);
         Some(Cookie::Renew)
     }
 
-    /// Ends the session of this token.
-    pub fn end(&self, token: &str) {
-        self.sessions().pop(&Token::hash(token));
+    /// Ends the session of this token, here and in Redis.
+    pub fn end(&self, shared: &Shared, token: &str) {
+        let hash = Token::hash(token);
+        self.sessions().pop(&hash);
+        if shared.is_wanted() {
+            let shared = shared.clone();
+            tokio::spawn(async move { shared.take(&key(&hash)).await });
+        }
     }
 
     pub(super) fn end_all(&self) {
@@ -138,21 +148,22 @@ impl Sessions {
         self.sessions().clear();
     }
 
-    fn insert(&self, hash: Hash) {
+    fn insert(&self, settings: &Settings, hash: Hash) {
         let now = Instant::now();
         let session = Session {
             expires: now + SESSION_TTL,
             renewed: now,
+            revision: settings.auth_revision,
         };
         self.sessions().put(hash, session);
     }
 
     /// Tells Redis, where that is in use; nobody waits for it.
-    fn share(&self, auth: &AuthSettings, shared: &Shared, hash: Hash) {
+    fn share(&self, settings: &Settings, shared: &Shared, hash: Hash) {
         if !shared.is_wanted() {
             return;
         }
-        let (shared, seal) = (shared.clone(), self.seal(auth, &hash));
+        let (shared, seal) = (shared.clone(), self.seal(&settings.auth, &hash));
         tokio::spawn(async move { shared.put(&key(&hash), &seal, SESSION_TTL).await });
     }
 
@@ -193,22 +204,25 @@ mod tests {
 
     use super::*;
     use crate::cache::shared::alone;
-    use crate::settings::Secret;
+    use crate::settings::{Environment, Overrides, SettingsStore};
 
-    fn auth(password: &str) -> AuthSettings {
-        AuthSettings {
-            enabled: true,
-            username: "admin".to_owned(),
-            password: Secret::new(password),
-        }
+    fn settings(password: &str) -> Settings {
+        let directory = tempfile::tempdir().unwrap();
+        let overrides = Overrides {
+            data_dir: Some(directory.path().to_owned()),
+            ..Overrides::default()
+        };
+        let env = Environment::from_pairs([("AUTH_PASSWORD", password)]);
+        let store = SettingsStore::open(env, overrides).unwrap();
+        store.current().as_ref().clone()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_session_lasts_a_day_after_its_last_use() {
-        let (sessions, auth, shared) = (Sessions::new("i"), auth("a"), alone(false));
-        let token = sessions.begin(&auth, &shared);
+        let (sessions, now, shared) = (Sessions::new("i"), settings("a"), alone(false));
+        let token = sessions.begin(&now, &shared);
         assert_eq!(token.expose().len(), 43, "256 bits");
-        let touch = || sessions.touch(&auth, &shared, token.expose());
+        let touch = || sessions.touch(&now, &shared, token.expose());
         assert_eq!(touch(), Some(Cookie::Keep));
         advance(RENEW_EVERY).await;
         assert_eq!(touch(), Some(Cookie::Renew));
@@ -217,31 +231,43 @@ mod tests {
         assert_eq!(touch(), Some(Cookie::Renew));
         advance(SESSION_TTL).await;
         assert_eq!(touch(), None);
-        assert_eq!(sessions.touch(&auth, &shared, "guessed"), None);
+        assert_eq!(sessions.touch(&now, &shared, "guessed"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_of_the_log_in_ends_it_whoever_notices_that() {
+        let (sessions, now, shared) = (Sessions::new("i"), settings("a"), alone(false));
+        let token = sessions.begin(&now, &shared);
+        let changed = Settings {
+            auth_revision: now.auth_revision + 1,
+            ..now
+        };
+        assert_eq!(sessions.touch(&changed, &shared, token.expose()), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn ended_sessions_are_over_and_the_least_used_make_room() {
-        let (sessions, auth, shared) = (Sessions::new("i"), auth("a"), alone(false));
-        let first = sessions.begin(&auth, &shared);
-        let second = sessions.begin(&auth, &shared);
-        let is_valid = |token: &Token| sessions.touch(&auth, &shared, token.expose()).is_some();
+        let (sessions, now) = (Sessions::new("i"), settings("a"));
+        let shared = alone(false);
+        let first = sessions.begin(&now, &shared);
+        let second = sessions.begin(&now, &shared);
+        let is_valid = |token: &Token| sessions.touch(&now, &shared, token.expose()).is_some();
         for _ in 2..MOST.get() {
-            sessions.begin(&auth, &shared);
+            sessions.begin(&now, &shared);
         }
         assert!(is_valid(&first));
-        sessions.begin(&auth, &shared);
+        sessions.begin(&now, &shared);
         assert!(is_valid(&first) && !is_valid(&second));
-        sessions.end(first.expose());
+        sessions.end(&shared, first.expose());
         assert!(!is_valid(&first));
-        let third = sessions.begin(&auth, &shared);
+        let third = sessions.begin(&now, &shared);
         sessions.end_all();
         assert!(!is_valid(&third));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_sealed_session_survives_a_restart_but_no_change_of_the_log_in() {
-        let (before, now, shared) = (Sessions::new("i"), auth("a"), alone(true));
+        let (before, now, shared) = (Sessions::new("i"), settings("a"), alone(true));
         let token = before.begin(&now, &shared);
         tokio::task::yield_now().await;
         let after = |installation: &str, generation: Option<String>| {
@@ -252,14 +278,17 @@ mod tests {
             sessions
         };
         let generation = before.generation();
-        let valid = async |sessions: Sessions, auth: &AuthSettings| {
-            sessions.find(auth, &shared, token.expose()).await.is_some()
+        let valid = async |sessions: Sessions, settings: &Settings| {
+            let found = sessions.find(settings, &shared, token.expose());
+            found.await.is_some()
         };
         assert!(valid(after("i", Some(generation.clone())), &now).await);
         assert!(!valid(after("i", None), &now).await);
         assert!(!valid(after("j", Some(generation.clone())), &now).await);
-        assert!(!valid(after("i", Some(generation)), &auth("b")).await);
-        before.end_all();
-        assert!(before.find(&now, &shared, token.expose()).await.is_none());
+        let changed = settings("b");
+        assert!(!valid(after("i", Some(generation.clone())), &changed).await);
+        before.end(&shared, token.expose());
+        tokio::task::yield_now().await;
+        assert!(!valid(after("i", Some(generation)), &now).await);
     }
 }

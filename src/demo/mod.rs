@@ -1,5 +1,5 @@
 //! A simulated Plex Media Server inside the process, with the parts of plex.tv and of GitHub that go
-//! with it.
+//! with it, and a simulated Telegram.
 //!
 //! `komandorr demo` shows the product against it, and the black-box tests use it as their double.
 //! It speaks Plex's JSON over real connections and knows nothing of Komandorr. Titles, people and
@@ -23,6 +23,7 @@ mod plex;
 mod plex_tv;
 mod sessions;
 mod stage;
+mod telegram;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -35,6 +36,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use faults::Fault;
 use listener::Door;
 use plex::Plex;
+pub use telegram::Message;
 
 /// Plays in the history unless [`Options::history_plays`] says otherwise.
 pub const HISTORY_PLAYS: usize = 600;
@@ -100,6 +102,21 @@ impl Simulator {
     /// `http://127.0.0.1:PORT`, for the server, its plex.tv and its GitHub; stays the same after [`Self::refuse`] and [`Self::accept`].
     pub fn url(&self) -> String {
         format!("http://{}", self.door.address())
+    }
+
+    /// Where the simulated Telegram is.
+    pub fn telegram_url(&self) -> String {
+        format!("{}{}", self.url(), telegram::PATH)
+    }
+
+    /// The newest messages that it has taken, in their order.
+    pub fn messages(&self) -> Vec<Message> {
+        self.plex.telegram.messages()
+    }
+
+    /// Lets it refuse the next messages with this status, and ask for so many seconds of peace.
+    pub fn refuse_messages(&self, times: usize, status: u16, retry_after: Option<u64>) {
+        self.plex.telegram.refuse(times, status, retry_after);
     }
 
     /// The token that clients must send.

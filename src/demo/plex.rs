@@ -26,6 +26,7 @@ use super::pages::{Ask, error_page, media_container};
 use super::people::accounts;
 use super::picture::{self, Size};
 use super::plex_tv::{self, PlexTv};
+use super::telegram::{self, Telegram};
 use super::{Options, Scene, github, locked, now_playing, sessions};
 
 const TOKEN: &str = "X-Plex-Token";
@@ -40,6 +41,7 @@ pub(super) struct Plex {
     /// Replaced as a whole by [`Plex::change`]; whoever holds the former one may go on with it.
     library: Mutex<Arc<Library>>,
     pub(super) history: Mutex<History>,
+    pub(super) telegram: Telegram,
     started: Instant,
 }
 
@@ -54,6 +56,7 @@ impl Plex {
             faults: Faults::default(),
             history: Mutex::new(History::new(&library, options.history_plays)),
             library: Mutex::new(Arc::new(library)),
+            telegram: Telegram::default(),
             started: Instant::now(),
             options,
         }
@@ -108,6 +111,7 @@ pub(super) fn router(plex: Arc<Plex>) -> Router {
         .route("/library/metadata/{id}/{kind}/{time}", get(item_picture_at))
         .route("/photo/:/transcode", get(transcoded_picture))
         .merge(plex_tv::router())
+        .merge(telegram::router())
         .merge(github::router())
         .fallback(async || error_page(404))
         .method_not_allowed_fallback(async || error_page(405))
@@ -126,6 +130,7 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
         .and_then(|value| value.to_str().ok());
     let allowed = path == "/identity"
         || plex_tv::is_public(&path)
+        || telegram::is_public(&path)
         || github::is_public(&path)
         || in_header.is_some_and(|token| plex.is_token(token))
         || in_query.is_some_and(|token| plex.is_token(&token));

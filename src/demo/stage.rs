@@ -51,10 +51,12 @@ impl Demo {
         let plex = Simulator::start(Options::default()).await?;
         let host = env.get("HOST").unwrap_or("127.0.0.1").to_owned();
         let (url, token) = (plex.url(), plex.token().to_owned());
+        let telegram = plex.telegram_url();
         let env = env.with([
             ("HOST", host.as_str()),
             ("LOG_ENABLE_FILE", "false"),
             ("PLEX_TV_URL", url.as_str()),
+            ("TELEGRAM_API_URL", telegram.as_str()),
             ("GITHUB_API_URL", url.as_str()),
         ]);
         let overrides = Overrides {
@@ -120,6 +122,8 @@ mod tests {
             settings.plex_tv_url, plex.base_url,
             "never the real plex.tv"
         );
+        let telegram = &settings.integrations.telegram.api_url;
+        assert_eq!(telegram.host_str(), Some("127.0.0.1"), "nor Telegram");
         assert_eq!(
             settings.integrations.github.api_url, plex.base_url,
             "never the real GitHub"

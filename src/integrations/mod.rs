@@ -11,11 +11,12 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::app::AppState;
 
 pub use outside::{CallError, Outside, Reply};
-pub use telegram::Outbox;
+pub use telegram::{Outbox, start_sending};
 
 /// All routes of the domain.
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
+        .merge(telegram::router())
         .merge(version::router())
         .merge(releases::router())
 }

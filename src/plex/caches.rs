@@ -112,8 +112,8 @@ pub(super) fn expire(name: &str) {
 }
 
 /// Drops what the caches hold of an earlier Plex server. Readers can't get it anyway; this frees
-/// the memory, ends the back-off, and lets the other instances know.
-pub fn adopt_server(app: &AppState) {
+/// the memory, ends the back-off, and lets the other instances know. True where there was one.
+pub(super) fn adopt_server(app: &AppState) -> bool {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let revision = app.settings.current().plex_revision;
     for (cache, _) in all() {
@@ -121,10 +121,12 @@ pub fn adopt_server(app: &AppState) {
     }
     images::adopt(revision);
     let before = LAST.swap(revision, Ordering::Relaxed);
-    if before != 0 && before != revision {
+    let is_another = before != 0 && before != revision;
+    if is_another {
         let app = app.clone();
         tokio::spawn(async move { app.shared.expire_all().await });
     }
+    is_another
 }
 
 /// Empties all caches and sets their counters to zero.

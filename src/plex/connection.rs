@@ -223,14 +223,17 @@ async fn save(app: &AppState, proven: &Proven) -> Result<(), SettingsError> {
         plex.insert("server_token".to_owned(), token.into());
         plex.insert("server_name".to_owned(), name.into());
     };
-    let before = app.settings.current().plex_revision;
     app.settings.save_section("plex", change).await?;
-    let now = app.settings.current();
-    caches::adopt_server(app);
-    if now.plex_revision != before {
+    follow_server(app);
+    Ok(())
+}
+
+/// Puts the Plex server of the settings in force: the caches let go of what an earlier one has
+/// told, and what the new one holds is counted at once.
+pub fn follow_server(app: &AppState) {
+    if caches::adopt_server(app) {
         dashboard::refresh_now(app);
     }
-    Ok(())
 }
 
 /// Takes the Plex server that a version before `config.json` stored in the database over into

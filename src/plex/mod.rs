@@ -39,8 +39,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::AppState;
 
-pub use caches::{adopt_server, configure_caches};
-pub use connection::adopt_old_config;
+pub use caches::configure_caches;
+pub use connection::{adopt_old_config, follow_server};
 pub use dashboard::start_refresher;
 pub use error::PlexError;
 pub use history_sync::start as start_history_sync;

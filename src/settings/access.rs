@@ -22,12 +22,14 @@ pub struct AccessSettings {
 /// # Errors
 /// A host or an address that is none.
 pub(super) fn access(env: &Environment) -> Result<AccessSettings, SettingsError> {
-    let hosts = names(env.text("ALLOWED_HOSTS"));
-    let is_host = |host: &str| url::Host::parse(host).is_ok();
-    if !hosts.iter().all(|host| is_host(host)) {
-        let allowed = "names or addresses of this server (no scheme or port), separated by commas";
-        return Err(env.refused("ALLOWED_HOSTS", allowed));
-    }
+    // In the form in which a browser sends them.
+    let host = |text: &String| url::Host::parse(text.trim_end_matches('.')).ok();
+    let hosts: Option<Vec<String>> = names(env.text("ALLOWED_HOSTS"))
+        .iter()
+        .map(|text| host(text).map(|host| host.to_string()))
+        .collect();
+    let allowed = "names or addresses of this server (no scheme or port), separated by commas";
+    let hosts = hosts.ok_or_else(|| env.refused("ALLOWED_HOSTS", allowed))?;
     let proxies = names(env.text("TRUSTED_PROXIES"));
     let network = |text: &String| {
         let address = text.parse::<IpAddr>().map(IpNet::from);
@@ -58,10 +60,19 @@ mod tests {
 
     #[test]
     fn hosts_and_networks_are_lists() {
-        let hosts = of("ALLOWED_HOSTS", "Example.org, 192.168.1.5,[::1],").unwrap();
+        let hosts = of(
+            "ALLOWED_HOSTS",
+            "Example.org., 192.168.1.5,[::1],münchen.example",
+        )
+        .unwrap();
         assert_eq!(
             hosts.allowed_hosts.unwrap(),
-            ["example.org", "192.168.1.5", "[::1]"]
+            [
+                "example.org",
+                "192.168.1.5",
+                "[::1]",
+                "xn--mnchen-3ya.example"
+            ]
         );
         assert_eq!(of("ALLOWED_HOSTS", " ").unwrap().allowed_hosts, None);
         let proxies = of("TRUSTED_PROXIES", "10.0.0.1, 172.16.0.0/12,fd00::/8").unwrap();

@@ -3,8 +3,9 @@
 use serde_json::Value;
 use url::Url;
 
+use super::lists::{arr_instances, external_apps};
 use super::sources::{Sources, flag};
-use super::{Secret, SettingsError};
+use super::{ArrInstance, ExternalApp, Secret, SettingsError};
 
 /// GitHub, which knows the releases.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +70,10 @@ pub struct IntegrationSettings {
     pub vpn_proxy: ServiceForm,
     /// Posterizarr.
     pub posterizarr: ServiceForm,
+    /// Sonarr and Radarr; `None`: nobody has ever said which.
+    pub arr: Option<Vec<ArrInstance>>,
+    /// Links to other pages.
+    pub external_apps: Vec<ExternalApp>,
 }
 
 /// Collects them.
@@ -109,6 +114,8 @@ pub(super) fn integrations(
         uploader_url: sources.text("uploader", "base_url", "UPLOADER_BASE_URL"),
         vpn_proxy,
         posterizarr,
+        arr: arr_instances(sources),
+        external_apps: external_apps(sources),
     })
 }
 

@@ -16,7 +16,7 @@ use super::redis::redis;
 use super::sources::{Sources, flag};
 use super::{
     AuthSettings, CacheSettings, Environment, ImageSettings, LogSettings, Overrides, Place,
-    PlexClientSettings, PlexForm, PlexTarget, Secret, Settings, SettingsError, WARMABLE,
+    PlexClientSettings, PlexForm, Secret, Settings, SettingsError, TypedSettings, WARMABLE,
     WarmSettings,
 };
 
@@ -47,9 +47,10 @@ pub(super) fn merge(
         server_name: sources.text("plex", "server_name", "PLEX_SERVER_NAME"),
     };
     let plex = sources.plex(&plex_form);
-    let (timezone, process_timezone) = sources.zones();
+    let (timezone, typed_timezone, process_timezone) = sources.zones();
+    let (level, typed_level) = sources.level();
     let log = LogSettings {
-        level: sources.level(),
+        level,
         enable_file: sources.log_to_file()?,
         file: log_file(env, overrides, &place.data_dir),
         show_timestamp_console: env.flag("LOG_SHOW_TIMESTAMP_CONSOLE")?,
@@ -68,6 +69,7 @@ pub(super) fn merge(
                 .to_owned(),
         );
     }
+    let integrations = integrations(&mut sources)?;
     Ok(Settings {
         host: place.host,
         port: place.port,
@@ -81,11 +83,22 @@ pub(super) fn merge(
         timezone,
         process_timezone,
         cors_origins,
+        auth_revision: revision(previous, |before| {
+            (before.auth_revision, before.auth != auth)
+        }),
         auth,
         access: access(env)?,
         monitor_interval: Some(env.seconds("MONITOR_INTERVAL")?).filter(|every| !every.is_zero()),
-        integrations: integrations(&mut sources)?,
-        plex_revision: revision(previous, plex.as_ref()),
+        typed: TypedSettings {
+            log_level: typed_level,
+            timezone: typed_timezone,
+            has_overseerr: has_content(document, "overseerr")
+                || !integrations.overseerr.url.is_empty(),
+        },
+        integrations,
+        plex_revision: revision(previous, |before| {
+            (before.plex_revision, before.plex != plex)
+        }),
         plex_form,
         plex,
         plex_client: PlexClientSettings {
@@ -102,9 +115,17 @@ pub(super) fn merge(
     })
 }
 
-fn revision(previous: Option<&Settings>, plex: Option<&PlexTarget>) -> u64 {
+/// Whether there is a section of this name with anything in it.
+fn has_content(document: &Document, section: &str) -> bool {
+    let section = document.get(section).and_then(Value::as_object);
+    section.is_some_and(|section| !section.is_empty())
+}
+
+/// A number that rises with a change: `of` tells the last one, and whether there is one.
+fn revision(previous: Option<&Settings>, of: impl FnOnce(&Settings) -> (u64, bool)) -> u64 {
     previous.map_or(1, |previous| {
-        previous.plex_revision + u64::from(previous.plex.as_ref() != plex)
+        let (last, changed) = of(previous);
+        last + u64::from(changed)
     })
 }
 

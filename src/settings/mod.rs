@@ -9,6 +9,7 @@ mod dotenv;
 mod env;
 mod file;
 mod integrations;
+mod lists;
 mod merge;
 mod place;
 mod redis;
@@ -28,10 +29,12 @@ pub use access::AccessSettings;
 pub use describe::{Described, Source};
 pub use env::Environment;
 pub use file::ConfigFileError;
+
 pub use integrations::{GithubSettings, IntegrationSettings, ServiceForm, TelegramSettings};
+pub use lists::{ArrInstance, ExternalApp};
 pub use place::Place;
 pub use redis::{RedisNode, RedisNodes, RedisPlace, RedisSettings};
-pub use store::SettingsStore;
+pub use store::{SettingsStore, change_object};
 pub use target::InvalidTarget;
 
 /// Text that must not be shown: a token or a password.
@@ -79,12 +82,16 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// Who may use the API.
     pub auth: AuthSettings,
+    /// Rises with every change of [`Self::auth`], and never falls.
+    pub auth_revision: u64,
     /// From where, and by which names.
     pub access: AccessSettings,
     /// Time between two checks of all services; `None`: they are checked by hand only.
     pub monitor_interval: Option<Duration>,
     /// The services besides Plex.
     pub integrations: IntegrationSettings,
+    /// What of all this the settings page shows as somebody has typed it.
+    pub typed: TypedSettings,
     /// The Plex server as stored, complete or not.
     pub plex_form: PlexForm,
     /// The Plex server, when address and token are both usable.
@@ -124,6 +131,17 @@ pub struct LogSettings {
     pub show_location_file: bool,
 }
 
+/// What the settings page shows as it was typed, be it of use or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypedSettings {
+    /// The log level.
+    pub log_level: String,
+    /// The dashboard's time zone.
+    pub timezone: String,
+    /// Whether anything at all was typed for Overseerr.
+    pub has_overseerr: bool,
+}
+
 /// Who may use the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthSettings {
@@ -136,11 +154,17 @@ pub struct AuthSettings {
 }
 
 impl AuthSettings {
-    /// Writes all three into the section of `config.json`, as 3.3.0 does.
-    pub fn fill(&self, section: &mut Map<String, Value>) {
-        section.insert("enabled".to_owned(), self.enabled.into());
-        section.insert("username".to_owned(), self.username.as_str().into());
-        section.insert("password".to_owned(), self.password.expose().into());
+    /// Completes the section of `config.json`: 3.3.0 expects all three keys.
+    pub fn fill_up(&self, section: &mut Map<String, Value>) {
+        let mut missing = |key: &str, value: Value| {
+            let stored = section.entry(key).or_insert(Value::Null);
+            if stored.is_null() {
+                *stored = value;
+            }
+        };
+        missing("enabled", self.enabled.into());
+        missing("username", self.username.as_str().into());
+        missing("password", self.password.expose().into());
     }
 }
 

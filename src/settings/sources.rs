@@ -18,6 +18,18 @@ pub(super) fn flag(value: &Value) -> Option<bool> {
     }
 }
 
+/// The level of this name, in Python's words and ours.
+fn level_named(name: &str) -> Option<Level> {
+    Some(match name.trim().to_ascii_uppercase().as_str() {
+        "DEBUG" => Level::DEBUG,
+        "INFO" => Level::INFO,
+        "WARNING" | "WARN" => Level::WARN,
+        // Python knows one level more; we have nothing above an error.
+        "ERROR" | "CRITICAL" | "FATAL" => Level::ERROR,
+        _ => return None,
+    })
+}
+
 /// The sources of a value whose oddities are worth a warning and no more.
 pub(super) struct Sources<'a> {
     pub(super) env: &'a Environment,
@@ -26,7 +38,7 @@ pub(super) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    fn stored(&mut self, section: &str, key: &str) -> Option<Value> {
+    pub(super) fn stored(&mut self, section: &str, key: &str) -> Option<Value> {
         let section_value = self
             .document
             .get(section)
@@ -71,19 +83,24 @@ impl Sources<'_> {
         }
     }
 
-    /// The dashboard's zone and the process's. The frontend breaks on a name that is none.
-    pub(super) fn zones(&mut self) -> (Tz, Option<Tz>) {
+    /// The dashboard's zone, as it was typed too, and the process's. The frontend breaks on a
+    /// name that is none.
+    pub(super) fn zones(&mut self) -> (Tz, String, Option<Tz>) {
         let named = self.env.get("TZ");
         let process = named.map(|name| self.zone(name, "TZ").unwrap_or(Tz::UTC));
         let stored = match self.stored("general", "timezone") {
-            Some(Value::String(name)) => self.zone(&name, "general.timezone"),
+            Some(Value::String(name)) => Some(name),
             Some(_) => {
                 self.warn("config.json: general.timezone is not a string and is ignored".into());
                 None
             }
             None => None,
         };
-        (stored.or(process).unwrap_or(Tz::UTC), process)
+        let known = stored
+            .as_deref()
+            .and_then(|name| self.zone(name, "general.timezone"));
+        let typed = stored.unwrap_or_else(|| named.unwrap_or("UTC").to_owned());
+        (known.or(process).unwrap_or(Tz::UTC), typed, process)
     }
 
     fn zone(&mut self, name: &str, source: &str) -> Option<Tz> {
@@ -96,19 +113,15 @@ impl Sources<'_> {
         zone
     }
 
-    pub(super) fn level(&mut self) -> Level {
-        let text = self.text("logging", "level", "LOG_LEVEL");
-        match text.trim().to_ascii_uppercase().as_str() {
-            "DEBUG" => Level::DEBUG,
-            "INFO" => Level::INFO,
-            "WARNING" | "WARN" => Level::WARN,
-            // Python knows one level more; we have nothing above an error.
-            "ERROR" | "CRITICAL" | "FATAL" => Level::ERROR,
-            _ => {
-                self.warn(format!("Log level {text:?} is not known; INFO is used"));
-                Level::INFO
-            }
+    /// The log level, and as it was typed.
+    pub(super) fn level(&mut self) -> (Level, String) {
+        let typed = self.text("logging", "level", "LOG_LEVEL");
+        let known = level_named(&typed);
+        if known.is_none() {
+            self.warn(format!("Log level {typed:?} is not known and is ignored"));
         }
+        let next = || level_named(self.env.text("LOG_LEVEL"));
+        (known.or_else(next).unwrap_or(Level::INFO), typed)
     }
 
     pub(super) fn log_to_file(&mut self) -> Result<bool, SettingsError> {
@@ -136,5 +149,40 @@ impl Sources<'_> {
             }
         }
         origins
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_shown_as_typed_and_the_next_source_counts() {
+        let env = Environment::from_pairs([("LOG_LEVEL", "error"), ("TZ", "Asia/Tokyo")]);
+        let stored = json!({"logging": {"level": "loud"}, "general": {"timezone": "Mars/X"}});
+        let none = Document::new();
+        let mut sources = Sources {
+            env: &env,
+            document: stored.as_object().unwrap(),
+            warnings: Vec::new(),
+        };
+        assert_eq!(sources.level(), (Level::ERROR, "loud".to_owned()));
+        let tokyo = Some(Tz::Asia__Tokyo);
+        assert_eq!(
+            sources.zones(),
+            (Tz::Asia__Tokyo, "Mars/X".to_owned(), tokyo)
+        );
+        assert_eq!(sources.warnings.len(), 2, "{:?}", sources.warnings);
+        sources.document = &none;
+        assert_eq!(sources.level(), (Level::ERROR, "error".to_owned()));
+        let typed = "Asia/Tokyo".to_owned();
+        assert_eq!(sources.zones(), (Tz::Asia__Tokyo, typed, tokyo));
+        let env = Environment::from_pairs([("LOG_LEVEL", "CRITICAL")]);
+        sources.env = &env;
+        assert_eq!(sources.level(), (Level::ERROR, "CRITICAL".to_owned()));
+        assert_eq!(sources.zones(), (Tz::UTC, "UTC".to_owned(), None));
+        assert_eq!(sources.warnings.len(), 2, "{:?}", sources.warnings);
     }
 }

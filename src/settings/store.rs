@@ -26,11 +26,17 @@ pub struct SettingsStore {
 }
 
 /// The file as it was seen last. Its lock is held by whoever changes the settings.
-#[derive(Debug)]
 struct Seen {
     stamp: Option<Stamp>,
     /// The content in force.
     document: Document,
+}
+
+/// The content holds secrets.
+impl std::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.document.keys()).finish()
+    }
 }
 
 impl SettingsStore {
@@ -68,30 +74,37 @@ impl SettingsStore {
         self.current.subscribe()
     }
 
-    /// Changes one section of `config.json` and nothing else, and puts it in force: readers that
-    /// come after this returns see the new settings. The section is created if it is missing or
-    /// not an object. Nothing is written when nothing changes.
+    /// [`Self::save`] for one section of `config.json` and nothing else. The section is created if
+    /// it is missing or not an object.
     ///
     /// # Errors
-    /// The file can't be read, understood or written; it is left as it is, and so are the
-    /// settings in force.
+    /// As [`Self::save`].
     pub async fn save_section(
         &self,
         section: &'static str,
         change: impl FnOnce(&mut Map<String, Value>) + Send,
     ) -> Result<(), SettingsError> {
+        let change = |document: &mut _| change_object(document, section, change);
+        self.save(change).await
+    }
+
+    /// Changes the content of `config.json` in one write and puts it in force: readers that come
+    /// after this returns see the new settings. Nothing is written when nothing changes. Gives
+    /// back what `change` does.
+    ///
+    /// # Errors
+    /// The file can't be read, understood or written; it is left as it is, and so are the
+    /// settings in force.
+    pub async fn save<T: Send>(
+        &self,
+        change: impl FnOnce(&mut Map<String, Value>) -> T + Send,
+    ) -> Result<T, SettingsError> {
         let mut seen = self.seen.lock().await;
         let on_disk = self.on_disk(ConfigFile::load).await?;
         // Of a file that has gone, what was in force is written anew: to go on without it could
         // switch the log-in off.
         let mut document = on_disk.clone().unwrap_or_else(|| seen.document.clone());
-        let fields = document.entry(section).or_insert(Value::Null);
-        if !fields.is_object() {
-            *fields = Value::Object(Map::new());
-        }
-        if let Value::Object(fields) = fields {
-            change(fields);
-        }
+        let told = change(&mut document);
         let settings = self.merged(&document)?;
         if on_disk.as_ref() != Some(&document) {
             let written = document.clone();
@@ -100,7 +113,33 @@ impl SettingsStore {
         seen.stamp = self.on_disk(|file| Ok(file.stamp())).await?;
         seen.document = document;
         self.publish(settings);
-        Ok(())
+        Ok(told)
+    }
+
+    /// Changes the section `auth`, if the log-in in force is still that of `revision`
+    /// ([`Settings::auth_revision`]) and the file has no other: whoever was allowed to change it by
+    /// an older one no longer is. False if nothing was changed for that reason. Keys that are
+    /// missing get the values in force.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub async fn save_auth(
+        &self,
+        revision: u64,
+        change: impl FnOnce(&mut Map<String, Value>) + Send,
+    ) -> Result<bool, SettingsError> {
+        let change = |document: &mut Document| {
+            let on_disk = self.merged(document);
+            let allowed = on_disk.is_ok_and(|on_disk| on_disk.auth_revision == revision);
+            if allowed {
+                change_object(document, "auth", |section| {
+                    change(section);
+                    self.current().auth.fill_up(section);
+                });
+            }
+            allowed
+        };
+        self.save(change).await
     }
 
     /// Puts a hand edit of `config.json` in force; true when there was one that matters. A file
@@ -165,6 +204,21 @@ impl SettingsStore {
                 why: error.to_string(),
             })
         })
+    }
+}
+
+/// Changes the object of this name in `parent`; it is created if it is missing or something else.
+pub fn change_object(
+    parent: &mut Map<String, Value>,
+    name: &'static str,
+    change: impl FnOnce(&mut Map<String, Value>),
+) {
+    let value = parent.entry(name).or_insert(Value::Null);
+    if !value.is_object() {
+        *value = Value::Object(Map::new());
+    }
+    if let Value::Object(object) = value {
+        change(object);
     }
 }
 
@@ -256,6 +310,32 @@ mod tests {
         let text = std::fs::read_to_string(path(&directory)).unwrap();
         let stored: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(stored, json!({"plex": {"n": 50}, "overseerr": {"n": 50}}));
+    }
+
+    #[tokio::test]
+    async fn several_sections_are_one_write() {
+        let directory = tempfile::tempdir().unwrap();
+        write(
+            &directory,
+            r#"{"auth":{"enabled":true},"own":1,"instances":[]}"#,
+        );
+        let store = store_in(&directory).unwrap();
+        let mut changes = store.subscribe();
+        let change = |document: &mut Map<String, Value>| {
+            document.insert("plex".into(), json!({"server_url": "http://plex"}));
+            document.insert("general".into(), json!({"timezone": "Asia/Tokyo"}));
+            document.shift_remove("instances").is_some()
+        };
+        assert!(store.save(change).await.unwrap(), "what `change` has told");
+        changes.changed().await.unwrap();
+        assert!(!changes.has_changed().unwrap(), "announced once");
+        let text = std::fs::read_to_string(path(&directory)).unwrap();
+        let stored: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            stored,
+            json!({"auth": {"enabled": true}, "own": 1, "plex": {"server_url": "http://plex"},
+                   "general": {"timezone": "Asia/Tokyo"}})
+        );
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::settings::SettingsError;
 use crate::store::StoreError;
 
 /// The result of a handler.
@@ -71,6 +72,20 @@ impl ApiError {
         Self::of(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
     }
 
+    /// Status 413: a body that is larger than what it is for.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::of(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// A form that can't be read: too large (413), or broken (400, with FastAPI's text).
+    pub fn broken_form(status: StatusCode) -> Self {
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            Self::too_large("Payload Too Large")
+        } else {
+            Self::bad_request("There was an error parsing the body")
+        }
+    }
+
     /// Status 408: it took too long, sending it or answering it.
     pub fn request_timeout() -> Self {
         Self::of(StatusCode::REQUEST_TIMEOUT, "Request Timeout")
@@ -110,6 +125,12 @@ impl ApiError {
             cause,
             ..Self::of(StatusCode::INTERNAL_SERVER_ERROR, detail)
         }
+    }
+
+    /// Status 500: `config.json` was not written. The text names the file and, where it can't be
+    /// parsed, line and column, but none of its values.
+    pub fn unsaved_settings(error: SettingsError) -> Self {
+        Self::internal(format!("Failed to save settings: {error}"), error)
     }
 
     fn of(status: StatusCode, detail: impl Into<String>) -> Self {

@@ -28,7 +28,8 @@ const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Adds what the answer does not have yet.
 pub(super) async fn secure(request: Request, next: Next) -> Response {
-    let of_the_api = request.uri().path().starts_with("/api/");
+    let path = request.uri().path();
+    let of_the_api = path.starts_with("/api/") || path == "/openapi.json";
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in &ALWAYS {

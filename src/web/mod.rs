@@ -10,11 +10,13 @@ pub mod error;
 mod files;
 mod headers;
 mod health;
+pub mod icons;
 mod origin;
 mod patient;
 mod policy;
 mod requests;
 pub mod serve;
+mod settings_api;
 mod welcome;
 
 use std::any::Any;
@@ -43,6 +45,8 @@ pub fn router(app: AppState) -> Router {
     let (routes, mut description) = OpenApiRouter::with_openapi(description::frame())
         .merge(auth::router())
         .merge(health::router())
+        .merge(settings_api::router())
+        .merge(icons::router())
         .merge(plex::router())
         .merge(monitor::router())
         .merge(integrations::router())
@@ -55,6 +59,7 @@ pub fn router(app: AppState) -> Router {
             "/openapi.json",
             get(async move || Json(&*description).into_response()),
         )
+        .route("/icons/{*name}", get(icons::serve))
         .fallback(assets::fallback)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed());
     layered(routes, &app).with_state(app)

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use url::{Host, Url};
@@ -21,18 +21,29 @@ const MOST_WARNINGS: usize = 8;
 pub(super) async fn guard(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let settings = app.settings.current();
     let headers = request.headers();
-    if let Some(host) = host_of(headers)
-        && !is_known(&host, &settings)
+    if let Some(host) = headers.get(header::HOST)
+        && !is_welcome(host, &settings)
     {
-        if settings.access.allowed_hosts.is_some() {
-            return ApiError::forbidden("This server is not called by this name").into_response();
-        }
-        warn_of(&host);
+        return ApiError::forbidden("This server is not called by this name").into_response();
     }
     if changes_something(&request) && is_cross_site(headers, &settings.cors_origins) {
         return ApiError::forbidden("Requests of other sites are refused").into_response();
     }
     next.run(request).await
+}
+
+/// Whether the server may be called by this name.
+fn is_welcome(host: &HeaderValue, settings: &Settings) -> bool {
+    let host = host_of(host);
+    if host.as_ref().is_some_and(|host| is_known(host, settings)) {
+        return true;
+    }
+    if let Some(host) = &host
+        && settings.access.allowed_hosts.is_none()
+    {
+        warn_of(host);
+    }
+    settings.access.allowed_hosts.is_none()
 }
 
 /// Everything but reading; a WebSocket too, since its answers can be read by whoever opens it.
@@ -58,24 +69,36 @@ fn is_cross_site(headers: &HeaderMap, allowed: &[String]) -> bool {
     }
 }
 
-/// Whether `origin` names the server that was asked, by its own name or that of a proxy.
+/// Whether `origin` names the server that was asked, by its own name or by one that a proxy says
+/// it was asked by. (No page can make a browser send these headers without asking first.)
 fn is_own(origin: &str, headers: &HeaderMap) -> bool {
     let Ok(origin) = Url::parse(origin) else {
         return false;
     };
-    let names = [header::HOST.as_str(), "x-forwarded-host"];
-    names.into_iter().any(|name| {
-        let value = headers.get(name).and_then(|value| value.to_str().ok());
+    let port = headers.get("x-forwarded-port");
+    let port = port.and_then(|port| port.to_str().ok()?.trim().parse::<u16>().ok());
+    let is_origin = |name: &str, port: Option<u16>| {
         // Read in the scheme of the origin, so that its usual port may be left out.
-        let url = value.and_then(|host| Url::parse(&format!("{}://{host}", origin.scheme())).ok());
-        url.is_some_and(|url| origin.origin().is_tuple() && url.origin() == origin.origin())
-    })
+        let url = Url::parse(&format!("{}://{name}", origin.scheme()));
+        url.is_ok_and(|mut url| {
+            if url.port().is_none() && port.is_some() && url.set_port(port).is_err() {
+                return false;
+            }
+            url.origin().is_tuple() && url.origin() == origin.origin()
+        })
+    };
+    let named = |header: &str| {
+        let values = headers.get_all(header).iter();
+        let names = values.filter_map(|value| value.to_str().ok());
+        names.flat_map(|names| names.split(',')).map(str::trim)
+    };
+    let mut all = named("host").chain(named("x-forwarded-host"));
+    all.any(|name| is_origin(name, None) || (port.is_some() && is_origin(name, port)))
 }
 
 /// The name in `Host`, without the port.
-fn host_of(headers: &HeaderMap) -> Option<Host> {
-    let value = headers.get(header::HOST)?.to_str().ok()?;
-    let authority: Authority = value.parse().ok()?;
+fn host_of(host: &HeaderValue) -> Option<Host> {
+    let authority: Authority = host.to_str().ok()?.parse().ok()?;
     Host::parse(authority.host()).ok()
 }
 
@@ -173,6 +196,20 @@ mod tests {
         let forwarded = ("x-forwarded-host", "dash.example");
         let origin = ("origin", "https://dash.example");
         assert!(!is_refused(&[origin, forwarded, ("host", "backend:8000")]));
+        let two_proxies = ("x-forwarded-host", "dash.example, inner");
+        assert!(!is_refused(&[
+            origin,
+            two_proxies,
+            ("host", "backend:8000")
+        ]));
+        let (origin, port) = (("origin", "http://nas:8080"), ("x-forwarded-port", "8080"));
+        assert!(!is_refused(&[origin, port, ("host", "nas")]));
+        assert!(is_refused(&[origin, ("host", "nas")]));
+        assert!(is_refused(&[
+            ("origin", "http://evil:8080"),
+            port,
+            ("host", "nas")
+        ]));
     }
 
     #[test]
@@ -210,8 +247,7 @@ mod tests {
             SettingsStore::open(env, overrides).unwrap().current()
         };
         let known = |host: &str, settings: &Settings| {
-            let headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
-            is_known(&host_of(&headers).unwrap(), settings)
+            is_known(&host_of(&host.parse().unwrap()).unwrap(), settings)
         };
         let open = settings("");
         for name in [
@@ -230,5 +266,7 @@ mod tests {
         let listed = settings("dash.example");
         assert!(known("dash.example:443", &listed) && known("DASH.example.", &listed));
         assert!(!known("evil.example", &listed));
+        let unreadable = HeaderValue::from_static("ev%zzil");
+        assert!(is_welcome(&unreadable, &open) && !is_welcome(&unreadable, &listed));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{from, get, locked, right};
+use super::{browser, from, get, locked, right};
 use crate::harness::{Answer, Server};
 
 /// Who gets in while log-in is on.
@@ -73,10 +73,41 @@ const UNDESCRIBED: &[(&str, &str, For)] = &[
     ("POST", "/api/invites/redeem", All),
     ("GET", "/api/invites/tmdb/api-key", All),
     ("GET", "/api/oauth/plex/login", All),
+    ("GET", "/api/oauth/plex/check/1", All),
+    ("POST", "/api/oauth/plex/redeem", All),
+    ("POST", "/api/oauth/plex/login", Users),
+    ("GET", "/api/oauth/plex/other", Users),
     ("GET", "/api/uploader/queue", Sessions),
     ("GET", "/api/arr-activity/queue", Sessions),
     ("POST", "/api/uploader/queue", Users),
 ];
+
+/// Another spelling must not get around the check of a path.
+#[tokio::test]
+async fn no_spelling_of_a_path_is_a_way_in() {
+    let server = locked().start().await;
+    for path in [
+        "/api/plex/config/",
+        "/api/plex/config?x=/api/auth/status",
+        "/api/auth/status/../../plex/config",
+        "/api/auth/status/%2e%2e/toggle",
+        "/api/plex%2Fconfig",
+        "/api/%70lex/config",
+    ] {
+        for method in [Method::GET, Method::HEAD] {
+            let answer = server.send(server.request(&method, path)).await;
+            assert!(is_refusal(&answer), "{method} {path}: {answer:?}");
+        }
+    }
+    for path in [
+        "//api/plex/config",
+        "/API/plex/config",
+        "/./api/plex/config",
+    ] {
+        let answer = server.send(get(&server, path)).await;
+        assert!(!answer.text.contains("token"), "{path}: {answer:?}");
+    }
+}
 
 fn all() -> impl Iterator<Item = (Method, String, For)> {
     let both = ROUTES.iter().chain(UNDESCRIBED);
@@ -147,7 +178,9 @@ async fn nobody_gets_in_without_credentials_or_with_wrong_ones() {
 #[tokio::test]
 async fn right_credentials_get_in_everywhere_and_a_cookie_only_where_it_must() {
     let server = locked().start().await;
-    let answer = server.send(right(get(&server, "/api/health"))).await;
+    let answer = server
+        .send(browser(right(get(&server, "/api/health"))))
+        .await;
     let cookie = answer.headers["set-cookie"].to_str().unwrap();
     let (cookie, _) = cookie.split_once(';').unwrap();
     for (method, path, who) in all() {

@@ -4,9 +4,9 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::json;
 
-use super::{PASSWORD, USER, from, get, locked, post, right};
+use super::{PASSWORD, USER, browser, get, locked, post, right};
 use crate::harness::redis::Redis;
-use crate::harness::{Server, until_asked};
+use crate::harness::{Server, database, until_asked};
 
 /// A path where a cookie counts.
 const DESCRIPTION: &str = "/openapi.json";
@@ -19,7 +19,9 @@ fn set_cookie(headers: &HeaderMap) -> Option<&str> {
 
 /// Logs in and returns the cookie as a browser sends it back.
 async fn log_in(server: &Server) -> String {
-    let answer = server.send(right(get(server, "/api/health"))).await;
+    let answer = server
+        .send(browser(right(get(server, "/api/health"))))
+        .await;
     let cookie = set_cookie(&answer.headers).expect("a cookie");
     cookie.split(';').next().unwrap().to_owned()
 }
@@ -32,7 +34,9 @@ async fn with(server: &Server, cookie: &str) -> StatusCode {
 #[tokio::test]
 async fn whoever_logs_in_gets_one_cookie() {
     let server = locked().start().await;
-    let answer = server.send(right(get(&server, "/api/health"))).await;
+    let answer = server
+        .send(browser(right(get(&server, "/api/health"))))
+        .await;
     let cookie = set_cookie(&answer.headers).unwrap();
     assert!(cookie.starts_with("komandorr_session_"), "{cookie}");
     assert!(
@@ -52,31 +56,67 @@ async fn whoever_logs_in_gets_one_cookie() {
 async fn behind_a_trusted_proxy_with_tls_it_is_secure() {
     let server = locked().start().await;
     let request = right(get(&server, "/api/health")).header("x-forwarded-proto", "https");
-    let answer = server.send(request).await;
+    let answer = server.send(browser(request)).await;
     assert!(set_cookie(&answer.headers).unwrap().ends_with("; Secure"));
 }
 
 #[tokio::test]
-async fn agents_get_none() {
+async fn agents_and_scripts_get_none() {
     let server = locked().start().await;
-    for path in ["/api/traffic/update", "/api/storage/update"] {
-        let request = right(post(&server, path, &json!({"service_id": "none"})));
+    let report = post(
+        &server,
+        "/api/traffic/update",
+        &json!({"service_id": "none"}),
+    );
+    for request in [
+        right(report),
+        right(get(&server, "/api/health")).header("user-agent", "curl/8.5.0"),
+        right(get(&server, "/api/health")).header("user-agent", "python-requests/2.31"),
+    ] {
         let answer = server.send(request).await;
         assert_ne!(answer.status, 401);
-        assert_eq!(set_cookie(&answer.headers), None, "{path}");
+        assert_eq!(set_cookie(&answer.headers), None);
     }
+    // Some browsers call themselves otherwise.
+    let fetching = right(get(&server, "/api/health")).header("sec-fetch-site", "same-origin");
+    assert!(set_cookie(&server.send(fetching).await.headers).is_some());
+}
+
+/// Waits until Redis is in use.
+async fn connected(server: &Server, password: &str) {
+    let connected = async || {
+        let stats = get(server, "/api/plex/cache/stats").basic_auth(USER, Some(password));
+        server.send(stats).await.json()["redis"]["connected"] == true
+    };
+    until_asked("Redis", connected).await;
 }
 
 #[tokio::test]
 async fn wrong_credentials_count_more_than_a_cookie_and_end_it() {
+    let redis = Redis::start().await;
+    let shared = locked().redis(&redis).start().await;
+    connected(&shared, PASSWORD).await;
+    for server in [locked().start().await, shared] {
+        let cookie = log_in(&server).await;
+        let request = get(&server, DESCRIPTION).header("cookie", &cookie);
+        let answer = server.send(request.basic_auth(USER, Some("wrong"))).await;
+        assert_eq!(answer.status, 401);
+        let cleared = set_cookie(&answer.headers).unwrap();
+        assert!(cleared.contains("=; Path=/; Max-Age=0;"), "{cleared}");
+        let ended = async || with(&server, &cookie).await == 401;
+        until_asked("the end of the session", ended).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_wrong_password_ends_no_session() {
     let server = locked().start().await;
     let cookie = log_in(&server).await;
-    let request = get(&server, DESCRIPTION).header("cookie", &cookie);
-    let answer = server.send(request.basic_auth(USER, Some("wrong"))).await;
+    let bearer = get(&server, DESCRIPTION).header("authorization", "Bearer x");
+    let answer = server.send(bearer.header("cookie", &cookie)).await;
     assert_eq!(answer.status, 401);
-    let cleared = set_cookie(&answer.headers).unwrap();
-    assert!(cleared.contains("=; Path=/; Max-Age=0;"), "{cleared}");
-    assert_eq!(with(&server, &cookie).await, 401);
+    assert_eq!(set_cookie(&answer.headers), None);
+    assert_eq!(with(&server, &cookie).await, 200);
 }
 
 #[tokio::test]
@@ -90,7 +130,7 @@ async fn a_change_of_the_password_and_a_toggle_end_all_sessions() {
     until_asked("the end of the session", ended).await;
 
     let new = |request: reqwest::RequestBuilder| request.basic_auth(USER, Some("new"));
-    let answer = server.send(new(get(&server, "/api/health"))).await;
+    let answer = server.send(browser(new(get(&server, "/api/health")))).await;
     let cookie = set_cookie(&answer.headers)
         .unwrap()
         .split(';')
@@ -110,11 +150,7 @@ async fn a_change_of_the_password_and_a_toggle_end_all_sessions() {
 async fn with_redis_a_session_outlives_a_restart_but_not_a_change_meanwhile() {
     let redis = Redis::start().await;
     let server = locked().redis(&redis).start().await;
-    let connected = async || {
-        let stats = right(get(&server, "/api/plex/cache/stats"));
-        server.send(stats).await.json()["redis"]["connected"] == true
-    };
-    until_asked("Redis", connected).await;
+    connected(&server, PASSWORD).await;
     let cookie = log_in(&server).await;
     let kept = async || {
         redis
@@ -137,25 +173,30 @@ async fn with_redis_a_session_outlives_a_restart_but_not_a_change_meanwhile() {
     let builder = server.stop().await;
     let auth = json!({"enabled": true, "username": USER, "password": "other"});
     let server = builder.config(&json!({"auth": auth})).start().await;
-    let connected = async || {
-        let stats = get(&server, "/api/plex/cache/stats").basic_auth(USER, Some("other"));
-        server.send(stats).await.json()["redis"]["connected"] == true
-    };
-    until_asked("Redis", connected).await;
+    connected(&server, "other").await;
     assert_eq!(with(&server, &cookie).await, 401);
 }
 
 #[tokio::test]
-async fn every_client_has_its_own() {
-    let server = locked().start().await;
-    let mut cookies = Vec::new();
-    for client in 0..3 {
-        let answer = server
-            .send(from(right(get(&server, "/api/config")), client))
-            .await;
-        cookies.push(set_cookie(&answer.headers).unwrap().to_owned());
+async fn with_redis_an_ended_session_stays_so_over_a_restart() {
+    let redis = Redis::start().await;
+    let server = locked().redis(&redis).start().await;
+    connected(&server, PASSWORD).await;
+    let cookie = log_in(&server).await;
+    let kept = async || !redis.keys("*session-*").await.is_empty();
+    until_asked("the session in Redis", kept).await;
+    // Off and on again: the same log-in as before, but another one for sessions.
+    for enabled in [false, true] {
+        let toggle = post(&server, "/api/auth/toggle", &json!({"enabled": enabled}));
+        assert_eq!(server.send(right(toggle)).await.status, 200);
     }
-    cookies.sort();
-    cookies.dedup();
-    assert_eq!(cookies.len(), 3);
+    assert_eq!(with(&server, &cookie).await, 401);
+    let generations = async || {
+        let query = "SELECT count(*) FROM komandorr_state WHERE name = 'session_generation'";
+        database::texts(server.directory.path(), query).await == ["1"]
+    };
+    until_asked("the new generation", generations).await;
+    let server = server.stop().await.start().await;
+    connected(&server, PASSWORD).await;
+    assert_eq!(with(&server, &cookie).await, 401);
 }

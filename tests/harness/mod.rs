@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use komandorr::demo::{Options, Scene, Simulator};
 pub(crate) use server::{Answer, Builder, Server};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// Nothing here takes this long, unless it never happens.
 const DEADLINE: Duration = Duration::from_secs(40);
@@ -35,6 +37,17 @@ pub(crate) async fn until_asked(what: &str, mut condition: impl AsyncFnMut() -> 
         assert!(started.elapsed() < DEADLINE, "in vain: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// The answer to a request line that no well-behaved client would send.
+pub(crate) async fn raw(server: &Server, target: &str) -> String {
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 /// Whether the long versions are wanted: `KOMANDORR_SOAK=1`.

@@ -4,6 +4,7 @@
 
 mod body;
 mod fields;
+mod form;
 mod query;
 mod scalars;
 
@@ -18,6 +19,7 @@ use utoipa::ToSchema;
 
 pub use body::JsonBody;
 pub use fields::{Fields, FromFields};
+pub use form::FormFile;
 pub use query::QueryParameters;
 
 /// A step on the way to what is wrong.

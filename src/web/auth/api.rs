@@ -1,16 +1,19 @@
 //! `/api/auth/…`: is log-in on, switch it, change user name and password.
 
-use axum::Json;
+use axum::http::{HeaderMap, header};
+use axum::{Extension, Json};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer_to;
+use super::{AdmittedBy, answer_to};
+use crate::access::Refusal;
 use crate::access::password::{self, Unusable};
 use crate::app::AppState;
 use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
-use crate::settings::{AuthSettings, Secret, SettingsError};
+use crate::settings::{Secret, SettingsError};
 use crate::web::client::Client;
 use crate::web::error::{ApiError, ApiResult, Detail};
 
@@ -100,10 +103,16 @@ async fn status(app: AppState) -> Json<AuthStatus> {
 #[utoipa::path(post, path = "/api/auth/toggle", tag = "auth", request_body = Toggle,
     responses((status = 200, body = Toggled), (status = 401, body = Detail),
         (status = 422, body = ValidationError), (status = 500, body = Detail)))]
-async fn toggle(app: AppState, JsonBody(body): JsonBody<Toggle>) -> ApiResult<Json<Toggled>> {
+async fn toggle(
+    app: AppState,
+    Extension(admitted): Extension<AdmittedBy>,
+    JsonBody(body): JsonBody<Toggle>,
+) -> ApiResult<Json<Toggled>> {
     let Toggle { enabled } = body;
-    let auth = app.settings.current().auth.clone();
-    store(&app, AuthSettings { enabled, ..auth }).await?;
+    let switch = move |section: &mut Map<String, Value>| {
+        section.insert("enabled".to_owned(), enabled.into());
+    };
+    store(&app, admitted, switch).await?;
     let state = if enabled { "enabled" } else { "disabled" };
     tracing::info!("Authentication {state}");
     Ok(Json(Toggled {
@@ -121,6 +130,8 @@ async fn toggle(app: AppState, JsonBody(body): JsonBody<Toggle>) -> ApiResult<Js
 async fn update(
     app: AppState,
     client: Client,
+    Extension(admitted): Extension<AdmittedBy>,
+    headers: HeaderMap,
     JsonBody(body): JsonBody<NewCredentials>,
 ) -> ApiResult<Json<Updated>> {
     let NewCredentials {
@@ -129,42 +140,48 @@ async fn update(
         new_password,
     } = body;
     let settings = app.settings.current();
-    let auth = &settings.auth;
-    if auth.enabled {
+    if settings.auth.enabled {
+        let header = headers.get(header::AUTHORIZATION);
+        let header = header.ok_or_else(|| answer_to(Refusal::Missing, true))?;
         let given = current_password.expose();
-        let confirmed = app
-            .access
-            .confirm(&auth.password, given, client.address)
-            .await;
+        let confirmed = app.access.confirm(header, given, client.address).await;
         confirmed.map_err(|refusal| answer_to(refusal, true))?;
     }
     let password = if settings.access.plaintext_passwords {
         new_password
     } else {
         let hashed = app.access.hash(new_password).await;
+        let hashed = hashed.map_err(|refusal| answer_to(refusal, true))?;
         Secret::new(hashed.map_err(|why| ApiError::internal("Internal Server Error", why))?)
     };
-    let changed = AuthSettings {
-        enabled: auth.enabled,
-        username,
-        password,
+    let change = move |section: &mut Map<String, Value>| {
+        section.insert("username".to_owned(), username.into());
+        section.insert("password".to_owned(), password.expose().into());
     };
-    store(&app, changed).await?;
+    store(&app, admitted, change).await?;
     tracing::info!("The credentials were changed");
     Ok(Json(Updated {
         message: "Credentials updated successfully",
     }))
 }
 
-/// Puts `auth` in force and into `config.json`. All three keys, so that 3.3.0 would go on with
-/// them too.
-async fn store(app: &AppState, auth: AuthSettings) -> ApiResult<()> {
-    let saved = app
-        .settings
-        .save_section("auth", |section| auth.fill(section));
-    saved.await.map_err(|error: SettingsError| {
+/// Puts a change in force and into `config.json`, unless the log-in that it was allowed by has
+/// been changed meanwhile. The keys that are missing get the values in force, so that 3.3.0 would
+/// go on with them too.
+async fn store(
+    app: &AppState,
+    AdmittedBy(revision): AdmittedBy,
+    change: impl FnOnce(&mut Map<String, Value>) + Send,
+) -> ApiResult<()> {
+    let save = app.settings.save_auth(revision, change);
+    let saved = save.await.map_err(|error: SettingsError| {
         ApiError::internal(format!("Failed to save settings: {error}"), error)
-    })
+    })?;
+    if saved {
+        Ok(())
+    } else {
+        Err(answer_to(Refusal::Wrong, true))
+    }
 }
 
 /// The routes of this file.

@@ -11,104 +11,182 @@ pub(super) use api::router;
 
 use super::client::Client;
 use super::error::ApiError;
+use super::is_read;
 use super::requests::Route;
 use crate::access::{Cookie, Refusal};
 use crate::app::AppState;
-use crate::settings::AuthSettings;
+use crate::settings::Settings;
 
 /// What the pages of an invite need, which friends without an account open. Exact paths: 3.3.0
 /// let everything pass that merely began with one of them.
-const PUBLIC: [(Method, &str); 7] = [
+const PUBLIC: [(Method, &str); 9] = [
     (Method::GET, "/api/auth/status"),
     (Method::POST, "/api/invites/validate"),
     (Method::POST, "/api/invites/redeem"),
     (Method::GET, "/api/invites/tmdb/api-key"),
+    (Method::GET, "/api/oauth/plex/login"),
+    (Method::POST, "/api/oauth/plex/redeem"),
     (Method::GET, "/api/plex/stats/live"),
     (Method::GET, "/api/plex/media/recent"),
     (Method::GET, "/api/plex/proxy/image"),
 ];
-/// The log-in with a Plex account, on the same pages.
-const PUBLIC_BELOW: &str = "/api/oauth/plex/";
+/// The same, followed by the number of a PIN.
+const PUBLIC_PIN: &str = "/api/oauth/plex/check/";
 /// What the frontend opens without credentials, because it can't send any or does not: there a
 /// cookie counts. Everywhere else it does not, so that it can't be used to change anything.
 const BY_COOKIE: [&str; 3] = ["/api/traffic/ws", "/docs", "/openapi.json"];
 const BY_COOKIE_BELOW: [&str; 3] = ["/api/uploader/", "/api/arr-activity/", "/docs/"];
-/// What agents post every other second. They keep no cookies.
-const OF_AGENTS: [&str; 2] = ["/api/traffic/update", "/api/storage/update"];
+/// These change the log-in themselves, and answer for it.
+const OF_LOG_IN: &str = "/api/auth/";
+
+/// The log-in that a request was let through with ([`Settings::auth_revision`]). A handler that
+/// changes the log-in makes sure that it is still in force.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AdmittedBy(u64);
+
+/// What is looked at of a request.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    method: &'a Method,
+    path: &'a str,
+    headers: &'a HeaderMap,
+    client: Client,
+}
+
+/// What becomes of a request.
+enum Decision {
+    /// It goes on; its answer takes this cookie along.
+    Pass(Option<String>),
+    Refuse(Refusal),
+}
 
 /// Lets a request through if its path is public, log-in is off, or its credentials are right. The
 /// settings are asked every time, so that a change needs no restart.
-pub(super) async fn require(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    let settings = app.settings.current();
-    let auth = &settings.auth;
-    let (method, path) = (request.method(), request.uri().path());
-    if !auth.enabled || !needs_credentials(method, path) {
+pub(super) async fn require(
+    State(app): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let client = Client::of(
+        request.extensions(),
+        request.headers(),
+        &app.settings.current().access,
+    );
+    let (revision, decision) = loop {
+        let settings = app.settings.current();
+        // Not the request as a whole, whose body can't be shared across an await.
+        let asked = Asked {
+            method: request.method(),
+            path: request.uri().path(),
+            headers: request.headers(),
+            client,
+        };
+        let decision = decide(&app, &settings, asked).await;
+        // It may have taken a while; what counts is the log-in of now.
+        if app.settings.current().auth_revision == settings.auth_revision {
+            break (settings.auth_revision, decision);
+        }
+    };
+    match decision {
+        Decision::Pass(cookie) => {
+            request.extensions_mut().insert(AdmittedBy(revision));
+            let response = answer(&app, request, next).await;
+            match cookie {
+                Some(token) => app.access.cookie.set(response, &token, client.secure),
+                None => response,
+            }
+        }
+        Decision::Refuse(refusal) => {
+            let response = refuse(&request, refusal, client);
+            let is_wrong = matches!(refusal, Refusal::Wrong | Refusal::Undecodable);
+            match app.access.cookie.find(request.headers()) {
+                Some(token) if is_wrong => {
+                    app.access.sessions.end(&app.shared, token);
+                    app.access.cookie.clear(response, client.secure)
+                }
+                _ => response,
+            }
+        }
+    }
+}
+
+/// Runs the handler. What changes something ends with the log-in that it was let through by: its
+/// body may arrive long after a password was changed.
+async fn answer(app: &AppState, request: Request, next: Next) -> Response {
+    let of_log_in = request.uri().path().starts_with(OF_LOG_IN);
+    if of_log_in || is_read(request.method()) {
         return next.run(request).await;
     }
-    let headers = request.headers();
-    let cookie = &app.access.cookie;
-    let client = Client::of(request.extensions(), headers, &settings.access);
+    let mut ends = app.access.ends();
+    tokio::select! {
+        biased;
+        response = next.run(request) => response,
+        _ = ends.changed() => {
+            ApiError::unavailable("The log-in was changed meanwhile").into_response()
+        }
+    }
+}
+
+async fn decide(app: &AppState, settings: &Settings, asked: Asked<'_>) -> Decision {
+    let Asked {
+        method,
+        path,
+        headers,
+        client,
+    } = asked;
+    let auth = &settings.auth;
+    if !auth.enabled || !needs_credentials(method, path) {
+        return Decision::Pass(None);
+    }
+    let sessions = &app.access.sessions;
+    let cookie = app.access.cookie.find(headers);
     let Some(given) = headers.get(header::AUTHORIZATION) else {
-        return match by_cookie(&app, auth, method, path, headers).await {
-            Some(Cookie::Keep) => next.run(request).await,
-            Some(Cookie::Renew) => {
-                let token = cookie.find(headers).unwrap_or_default().to_owned();
-                let response = next.run(request).await;
-                cookie.set(response, &token, client.secure)
-            }
-            None => refuse(&request, Refusal::Missing),
+        let Some(token) = cookie.filter(|_| takes_cookie(method, path)) else {
+            return Decision::Refuse(Refusal::Missing);
+        };
+        return match sessions.find(settings, &app.shared, token).await {
+            Some(Cookie::Keep) => Decision::Pass(None),
+            Some(Cookie::Renew) => Decision::Pass(Some(token.to_owned())),
+            None => Decision::Refuse(Refusal::Missing),
         };
     };
     if let Err(refusal) = app.access.admit(auth, given, client.address).await {
-        if let Some(token) = cookie.find(headers) {
-            app.access.sessions.end(token);
-        }
-        return cookie.clear(refuse(&request, refusal), client.secure);
+        return Decision::Refuse(refusal);
     }
-    if OF_AGENTS.contains(&path) {
-        return next.run(request).await;
-    }
-    let sessions = &app.access.sessions;
-    let known = cookie.find(headers).map(str::to_owned);
-    let state = known
-        .as_deref()
-        .and_then(|token| sessions.touch(auth, &app.shared, token));
-    let fresh = match (state, known) {
+    let state = cookie.and_then(|token| sessions.touch(settings, &app.shared, token));
+    Decision::Pass(match (state, cookie) {
         (Some(Cookie::Keep), _) => None,
-        (Some(Cookie::Renew), Some(token)) => Some(token),
-        _ => Some(sessions.begin(auth, &app.shared).expose().to_owned()),
-    };
-    let response = next.run(request).await;
-    match fresh {
-        Some(token) => cookie.set(response, &token, client.secure),
-        None => response,
-    }
+        (Some(Cookie::Renew), Some(token)) => Some(token.to_owned()),
+        _ => is_browser(headers).then(|| {
+            let token = sessions.begin(settings, &app.shared);
+            token.expose().to_owned()
+        }),
+    })
 }
 
-/// Whether the cookie of a request is enough for it.
-async fn by_cookie(
-    app: &AppState,
-    auth: &AuthSettings,
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-) -> Option<Cookie> {
-    let token = app.access.cookie.find(headers)?;
-    if !takes_cookie(method, path) {
-        return None;
-    }
-    app.access.sessions.find(auth, &app.shared, token).await
+/// Agents and scripts keep no cookies: each of their requests would begin a session.
+fn is_browser(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT);
+    let agent = agent.and_then(|agent| agent.to_str().ok());
+    agent.is_some_and(|agent| agent.starts_with("Mozilla/"))
+        || headers.contains_key("sec-fetch-site")
 }
 
-fn refuse(request: &Request, refusal: Refusal) -> Response {
-    let route = Route::of(request);
+fn refuse(request: &Request, refusal: Refusal, client: Client) -> Response {
+    let (route, address) = (Route::of(request), client.address);
     match refusal {
-        Refusal::Missing => tracing::warn!("Unauthorized access attempt to {route}"),
-        Refusal::Wrong => tracing::warn!("Invalid credentials for {route}"),
-        Refusal::Undecodable => tracing::warn!("Undecodable credentials for {route}"),
-        Refusal::TooMany => tracing::warn!("Too many failed log-ins wait: {route} refused"),
+        Refusal::Missing => {
+            tracing::warn!("Unauthorized access attempt to {route} from {address}");
+        }
+        Refusal::Wrong => tracing::warn!("Invalid credentials for {route} from {address}"),
+        Refusal::Undecodable => {
+            tracing::warn!("Undecodable credentials for {route} from {address}");
+        }
+        Refusal::TooMany => {
+            tracing::warn!("Too many log-ins wait: {route} from {address} is refused");
+        }
     }
-    let about_log_in = request.uri().path().starts_with("/api/auth/");
+    let about_log_in = request.uri().path().starts_with(OF_LOG_IN);
     answer_to(refusal, about_log_in).into_response()
 }
 
@@ -116,14 +194,14 @@ fn refuse(request: &Request, refusal: Refusal) -> Response {
 fn answer_to(refusal: Refusal, about_log_in: bool) -> ApiError {
     match refusal {
         Refusal::Missing => ApiError::unauthorized("Authentication required"),
-        Refusal::TooMany => ApiError::too_many_requests("Too many failed log-ins, try again later"),
+        Refusal::TooMany => ApiError::too_many_requests("Too many log-ins wait, try again later"),
         _ if about_log_in => ApiError::unauthorized("Invalid credentials"),
         Refusal::Wrong => ApiError::unauthorized("Invalid username or password"),
         Refusal::Undecodable => ApiError::unauthorized("Authentication failed"),
     }
 }
 
-/// Those with HEAD are treated as those with GET.
+/// HEAD is treated as GET.
 fn as_read(method: &Method) -> &Method {
     if method == Method::HEAD {
         &Method::GET
@@ -137,8 +215,9 @@ pub(super) fn needs_credentials(method: &Method, path: &str) -> bool {
     let of_the_api = path == "/api" || path.starts_with("/api/");
     let documentation = path == "/openapi.json" || path == "/docs" || path.starts_with("/docs/");
     let method = as_read(method);
-    let public =
-        path.starts_with(PUBLIC_BELOW) || PUBLIC.iter().any(|(m, p)| m == method && *p == path);
+    let is_pin = |rest: &str| !rest.is_empty() && !rest.contains('/');
+    let public = PUBLIC.iter().any(|(m, p)| m == method && *p == path)
+        || (method == Method::GET && path.strip_prefix(PUBLIC_PIN).is_some_and(is_pin));
     (of_the_api || documentation) && !public
 }
 
@@ -165,6 +244,11 @@ mod tests {
             (Method::GET, "/api/plex/stats/livex"),
             (Method::POST, "/api/auth/toggle"),
             (Method::POST, "/api/auth/update"),
+            (Method::GET, "/api/oauth/plex/redeem"),
+            (Method::GET, "/api/oauth/plex/check"),
+            (Method::GET, "/api/oauth/plex/check/"),
+            (Method::GET, "/api/oauth/plex/check/1/more"),
+            (Method::GET, "/api/oauth/plex/anything"),
             (Method::GET, "/api/invites"),
             (Method::GET, "/api/unknown"),
             (Method::GET, "/api"),
@@ -180,6 +264,8 @@ mod tests {
             (Method::GET, "/icons/a.png"),
             (Method::HEAD, "/api/plex/proxy/image"),
             (Method::GET, "/api/oauth/plex/login"),
+            (Method::GET, "/api/oauth/plex/check/123"),
+            (Method::POST, "/api/oauth/plex/redeem"),
             (Method::POST, "/api/invites/validate"),
             (Method::POST, "/api/invites/redeem"),
         ] {

@@ -34,7 +34,7 @@ const TEXT: [&str; 16] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::web) struct Found {
     /// Where it is, without any links in it.
-    pub(super) path: PathBuf,
+    pub(in crate::web) path: PathBuf,
     pub(super) stamp: Stamp,
     /// Whether it is worth compressing.
     pub(super) is_text: bool,
