@@ -44,7 +44,7 @@ pub(crate) async fn import() {
     );
     let mut times = Vec::new();
     for _ in 0..STARTS {
-        komandorr = komandorr.again(&plex);
+        komandorr = komandorr.again(&plex, &[]);
         let url = format!("{}/api/plex/watch-history", komandorr.url());
         // The connection is there already, as a browser's would be.
         let health = format!("{}/healthz", komandorr.url());

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::running::{Komandorr, Running};
 
-/// What tabs ask for.
-const ENDPOINTS: [&str; 8] = [
+/// What tabs ask for of Plex.
+pub(crate) const ENDPOINTS: [&str; 8] = [
     "/api/plex/activities",
     "/api/plex/sessions",
     "/api/plex/watch-history",
@@ -22,7 +22,7 @@ const ENDPOINTS: [&str; 8] = [
 ];
 const PAIRS: usize = 5;
 const SECONDS: &str = "2s";
-const CONNECTIONS: &str = "32";
+pub(crate) const CONNECTIONS: &str = "32";
 
 /// Serves the file's content on every path, with nothing around it.
 pub(crate) async fn serve_bare(file: &str) {
@@ -35,18 +35,18 @@ pub(crate) async fn serve_bare(file: &str) {
         "listening on http://{}",
         listener.local_addr().expect("an address")
     );
-    axum::serve(listener, Router::new().route("/api/plex/{*path}", handler))
+    axum::serve(listener, Router::new().fallback(handler))
         .await
         .expect("serving");
 }
 
-pub(crate) async fn compare(komandorr: &Komandorr) {
+pub(crate) async fn compare(komandorr: &Komandorr, endpoints: &[&str]) {
     println!("\n{CONNECTIONS} connections, {PAIRS} pairs of {SECONDS} each, medians");
     println!(
         "{:<27} {:>8} {:>10} {:>10} {:>6}",
         "", "bytes", "bare/s", "ours/s", "ratio"
     );
-    for path in ENDPOINTS {
+    for path in endpoints {
         let url = format!("{}{path}", komandorr.url());
         let answer = reqwest::get(&url).await.expect("an answer");
         assert!(answer.status().is_success(), "{path}: {}", answer.status());
@@ -57,7 +57,7 @@ pub(crate) async fn compare(komandorr: &Komandorr) {
         let bare = Running::start(Command::new(this).arg("--bare").arg(&file));
         let bare_url = format!("{}{path}", bare.url);
         let (bare, ours, ratio) = in_turns(&bare_url, &url);
-        let goal = if path == "/api/plex/activities" {
+        let goal = if *path == ENDPOINTS[0] {
             "(goal >= 0.7)"
         } else {
             ""
@@ -90,11 +90,12 @@ fn median(numbers: impl Iterator<Item = f64>) -> f64 {
 
 /// One run of wrk.
 fn requests_per_second(url: &str) -> f64 {
-    let arguments = ["-t1", "-c", CONNECTIONS, "-d", SECONDS, url];
-    let output = Command::new("wrk")
-        .args(arguments)
-        .output()
-        .expect("wrk (package wrk)");
+    rate(Command::new("wrk").args(["-t1", "-c", CONNECTIONS, "-d", SECONDS, url]))
+}
+
+/// What a run of wrk says.
+pub(crate) fn rate(wrk: &mut Command) -> f64 {
+    let output = wrk.output().expect("wrk (package wrk)");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
         !text.contains("Non-2xx") && !text.contains("Socket errors"),

@@ -1,9 +1,10 @@
 //! `make bench`: what cached answers cost, and how often Plex is asked for them.
 //!
-//! Five measurements in one run: start and memory; each cached endpoint beside the least that
+//! Six measurements in one run: start and memory; each cached endpoint beside the least that
 //! axum can do with the same body, in turns, so that the ratio says something whatever the
 //! machine; a long watch history; fifty open tabs for a minute, and the calls that reach Plex
-//! meanwhile; Redis, working and failing. `cargo bench -- redis` makes the last one only.
+//! meanwhile; reports, checks and the list of services; Redis, working and failing.
+//! `cargo bench -- redis` and `cargo bench -- monitor` make one of the last two only.
 
 #![expect(
     clippy::expect_used,
@@ -14,6 +15,7 @@
 
 mod history;
 mod load;
+mod monitor;
 mod redis;
 mod running;
 mod tabs;
@@ -28,10 +30,15 @@ fn main() {
     // This program is its own bare server: in a process of its own, as the other one is.
     let arguments: Vec<String> = std::env::args().collect();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let only_redis = arguments.iter().any(|argument| argument == "redis");
+    let only = |part: &str| arguments.iter().any(|argument| argument == part);
     match arguments.iter().position(|argument| argument == "--bare") {
         Some(at) => runtime.block_on(load::serve_bare(&arguments[at + 1])),
-        None if only_redis => runtime.block_on(async { redis::measure(&simulator().await).await }),
+        None if only("redis") => {
+            runtime.block_on(async { redis::measure(&simulator().await).await });
+        }
+        None if only("monitor") => {
+            runtime.block_on(async { monitor::measure(&simulator().await).await });
+        }
         None => runtime.block_on(measure()),
     }
 }
@@ -52,7 +59,7 @@ async fn measure() {
     );
     let komandorr = Komandorr::start(&plex);
     println!("resident memory, idle: {:.1} MiB", komandorr.memory());
-    load::compare(&komandorr).await;
+    load::compare(&komandorr, &load::ENDPOINTS).await;
     println!(
         "resident memory, after the load: {:.1} MiB (goal < 30 MiB)",
         komandorr.memory()
@@ -60,6 +67,7 @@ async fn measure() {
     drop(komandorr);
     history::import().await;
     tabs::poll(&plex).await;
+    monitor::measure(&plex).await;
     redis::measure(&plex).await;
 }
 

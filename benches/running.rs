@@ -55,10 +55,10 @@ impl Komandorr {
     }
 
     /// Ended, and started again with the same data.
-    pub(crate) fn again(self, plex: &Simulator) -> Self {
+    pub(crate) fn again(self, plex: &Simulator, variables: &[(&str, &str)]) -> Self {
         let Self { running, directory } = self;
         drop(running);
-        Self::start_in(directory, plex, &[])
+        Self::start_in(directory, plex, variables)
     }
 
     fn start_in(
@@ -90,6 +90,18 @@ impl Komandorr {
 
     pub(crate) fn url(&self) -> &str {
         &self.running.url
+    }
+
+    /// Seconds that it has kept processors busy, in steps of 10 ms.
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+    pub(crate) fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.running.child.id()));
+        let stat = stat.expect("a Linux system");
+        // proc(5): behind the name, which may hold blanks, the 12th and 13th field.
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.map(|n| n.parse::<u64>().expect("a number")).sum();
+        ticks as f64 / 100.0
     }
 
     /// Resident memory in MiB.

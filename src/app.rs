@@ -13,7 +13,7 @@ use crate::access::Access;
 use crate::cache::shared::Shared;
 use crate::integrations::{Outbox, Outside};
 use crate::logging::Log;
-use crate::monitor::Monitor;
+use crate::monitor::{Checker, Monitor};
 use crate::plex::{self, PlexClient};
 use crate::settings::SettingsStore;
 use crate::store::Store;
@@ -32,6 +32,8 @@ pub struct App {
     pub shared: Shared,
     /// The monitored services.
     pub monitor: Monitor,
+    /// The way to them.
+    pub checker: Checker,
     /// The way to servers on the internet.
     pub outside: Outside,
     /// Messages to people.
@@ -61,6 +63,7 @@ impl App {
         Ok(Self {
             plex: PlexClient::new(now.plex_client)?,
             shared: Shared::new(now.redis.clone()),
+            checker: Checker::new()?,
             outside: Outside::new()?,
             telegram: Outbox::default(),
             access: Access::new(store.installation()),

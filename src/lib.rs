@@ -16,6 +16,7 @@ pub mod instance;
 pub mod integrations;
 pub mod logging;
 pub mod monitor;
+pub mod outgoing;
 pub mod passwd;
 pub mod plex;
 pub mod settings;
@@ -33,7 +34,6 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, AppState};
 use crate::instance::Instance;
 use crate::logging::Log;
-use crate::monitor::Monitor;
 use crate::settings::SettingsStore;
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -92,7 +92,8 @@ pub async fn run(
     }
     plex::adopt_old_config(&settings, &store).await;
     plex::load_peak(&store).await;
-    let app = App::new(settings, store, Monitor::default(), log, shutdown.clone());
+    let monitor = monitor::load(&store).await;
+    let app = App::new(settings, store, monitor, log, shutdown.clone());
     let app = AppState::new(app.context("can't set up TLS")?);
 
     let tasks = Tasks::new(shutdown.child_token());
@@ -104,8 +105,11 @@ pub async fn run(
     plex::start_keeping_answers(&app, &tasks);
     account_traffic(&app, &tasks);
     integrations::start_sending(&app, &tasks);
+    monitor::start_recorder(&app, &tasks);
+    monitor::start_rounds(&app, &tasks);
     plex::start_history_sync(&app, &tasks);
     plex::start_refresher(&app, &tasks);
+    monitor::start_sockets(&app, &tasks);
 
     if let Err(error) = instance.listens_on(address) {
         tracing::warn!("The address could not be noted in the data directory: {error}");
@@ -118,6 +122,7 @@ pub async fn run(
     if let Err(error) = plex::keep_answers(&app).await {
         tracing::warn!("The last answers were not kept: {error}");
     }
+    monitor::save_rest(&app).await;
     app.store.close().await;
     Ok(())
 }

@@ -72,7 +72,11 @@ fn run_demo(listen: Listen) -> anyhow::Result<()> {
     block_on(async {
         let demo = demo::Demo::prepare(env, listen.into()).await?;
         let log = Arc::new(Log::start(&demo.settings.current())?);
-        let stage = demo.stage;
+        let mut stage = demo.stage;
+        let announce = |address| {
+            stage.start_agents(address)?;
+            announce(address)
+        };
         komandorr::run(demo.settings, demo.instance, log, stop_signal()?, announce).await?;
         drop(stage);
         Ok(())

@@ -47,6 +47,53 @@ async fn the_demo_shows_moving_activities_and_touches_nothing_real() {
 }
 
 #[tokio::test]
+async fn the_demo_has_services_in_every_state_and_finds_them_again() {
+    let mut server = Server::builder()
+        .argument("demo")
+        .argument("--data-dir")
+        .argument("d")
+        .start()
+        .await;
+    for start in 0..2 {
+        let services = server.check_all().await;
+        let states: Vec<&str> = services
+            .iter()
+            .map(|service| service["status"].as_str().unwrap())
+            .collect();
+        let expected = "online online online problem offline online online";
+        assert_eq!(states.join(" "), expected, "{start}");
+        let history = services[0]["response_history"].as_array().unwrap();
+        assert!(history.len() > start, "{history:?}");
+        server = server.stop().await.start().await;
+    }
+}
+
+#[tokio::test]
+async fn agents_report_what_two_machines_transfer_and_store() {
+    let server = Server::builder().argument("demo").start().await;
+    let mut summary = Value::Null;
+    until_asked("both machines", async || {
+        summary = server.get("/api/traffic/summary").await.json();
+        summary["services_with_traffic"] == 2
+    })
+    .await;
+    let names = [
+        &summary["services"][0]["name"],
+        &summary["services"][1]["name"],
+    ];
+    assert_eq!(names, ["Nordlicht", "Südwind"]);
+    until_asked("movement", async || {
+        server.get("/api/traffic/summary").await.json()["services"] != summary["services"]
+    })
+    .await;
+    until_asked("their disks", async || {
+        let storage = server.get("/api/storage/summary").await.json();
+        storage["services_with_storage"] == 2 && storage["total_raid_arrays"] == 3
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_page_stands_in_for_the_frontend() {
     let server = Server::builder().argument("demo").start().await;
     let page = server

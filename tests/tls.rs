@@ -52,6 +52,14 @@ async fn a_private_address_is_trusted_unless_the_operator_says_otherwise() {
     assert_eq!(verdict["valid"], true, "{verdict}");
     assert_eq!(trusting.get("/api/plex/activities").await.titles().len(), 6);
 
+    // A service has no such excuse: its certificate is part of what is checked.
+    let service = trusting
+        .add_service("Plex", &format!("{url}/identity"))
+        .await;
+    assert_eq!(service["status"], "offline", "{service}");
+    let failed = "ERROR - Service Plex check failed: invalid peer certificate";
+    assert!(trusting.log().contains(failed), "{}", trusting.log());
+
     let strict = Server::builder()
         .env("PLEX_TLS_VERIFY", "true")
         .start()

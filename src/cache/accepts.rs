@@ -2,6 +2,11 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::reply::Form;
+
+/// Below this, compression saves less than it costs: the answer fits into one packet anyway.
+const WORTH_COMPRESSING: usize = 1024;
+
 /// What a request says about the form it can take.
 #[derive(Debug)]
 pub struct Accepts<'a> {
@@ -22,6 +27,15 @@ impl<'a> Accepts<'a> {
         let opaque = etag.trim_start_matches("W/");
         self.list(header::IF_NONE_MATCH)
             .any(|known| known == "*" || known.trim_start_matches("W/") == opaque)
+    }
+
+    /// In which form to send a body of so many bytes.
+    pub fn form(&self, length: usize) -> Form {
+        if length >= WORTH_COMPRESSING && self.takes("gzip") {
+            Form::Gzip
+        } else {
+            Form::Plain
+        }
     }
 
     /// Whether the client takes this coding, such as `gzip`.

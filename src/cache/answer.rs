@@ -1,40 +1,25 @@
 //! [`Answer`]: a JSON body that is serialised once per fetch and sent as often as asked for.
 //!
 //! What differs from one request to the next (`cached`, `cache_age`, `stale`, `message`) is
-//! written behind the stored bytes. That works for the compressed form too: its deflate stream
-//! ends at a byte boundary (a sync flush, RFC 1951), so a stored block with the tail and the
-//! trailer of RFC 1952 complete it. Compression costs its time once per fetch.
+//! written behind the stored bytes, and behind their compressed form ([`Packed`]) as well, which
+//! is made once per fetch.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::sync::OnceLock;
 
-use axum::body::Body;
 use axum::http::header::InvalidHeaderValue;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
-use flate2::Compression;
-use flate2::write::DeflateEncoder;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::accepts::Accepts;
-use super::parts::Parts;
-use super::{Cached, Freshness, Portable};
+use super::{Accepts, Cached, Form, Freshness, Gzip, Packed, Portable, reply};
 
 /// How an answer came out of a cache (RFC 9211).
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-/// Below this, compression saves less than it costs: the answer fits into one packet anyway.
-const WORTH_COMPRESSING: usize = 1024;
-/// Deflate level: the default of most servers.
-const LEVEL: u32 = 6;
-/// RFC 1952: magic, deflate, no flags, no time, no hint, unknown system.
-const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-/// The longest tail a stored block can hold, and far more than one ever is.
-const LONGEST_TAIL: usize = u16::MAX as usize;
 
 /// A JSON body, ready to send: a whole array, or an object but for its last fields and its
 /// closing brace.
@@ -48,14 +33,7 @@ pub struct Answer {
     /// Another one when stale, so that the warning in a stale answer reaches a browser that has
     /// the fresh one.
     stale_etag: HeaderValue,
-    gzip: OnceLock<Gzip>,
-}
-
-/// The compressed head, open for a tail.
-#[derive(Debug)]
-struct Gzip {
-    head: Bytes,
-    crc: crc32fast::Hasher,
+    packed: OnceLock<Packed>,
 }
 
 /// Why a value can't become an [`Answer`].
@@ -101,7 +79,7 @@ impl Answer {
             open,
             etag: HeaderValue::try_from(format!("W/\"{tag}\""))?,
             stale_etag: HeaderValue::try_from(format!("W/\"{tag}-stale\""))?,
-            gzip: OnceLock::new(),
+            packed: OnceLock::new(),
         })
     }
 
@@ -113,70 +91,22 @@ impl Answer {
             Freshness::Stale { .. } => &answer.stale_etag,
             Freshness::Fresh | Freshness::Fetched { .. } => &answer.etag,
         };
-        let mut response = Response::new(Body::empty());
-        if accepts.has(etag) {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-        } else {
+        let mut response = reply(accepts, etag, answer.head.len(), |form| {
             let tail = if answer.open {
                 tail(cached)
             } else {
                 String::new()
             };
-            let gzip = answer.head.len() >= WORTH_COMPRESSING
-                && tail.len() <= LONGEST_TAIL
-                && accepts.takes("gzip");
-            let (head, tail) = if gzip {
-                let encoding = HeaderValue::from_static("gzip");
-                response
-                    .headers_mut()
-                    .insert(header::CONTENT_ENCODING, encoding);
-                answer.compressed(tail.as_bytes())
-            } else {
-                (answer.head.clone(), Bytes::from(tail))
-            };
-            *response.body_mut() = Body::new(Parts::new([head, tail]));
-            let json = HeaderValue::from_static("application/json");
-            response.headers_mut().insert(header::CONTENT_TYPE, json);
-        }
-        let headers = response.headers_mut();
-        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-        headers.insert(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("private, no-cache"),
-        );
-        headers.insert(header::ETAG, etag.clone());
-        describe(headers, cached);
+            match form {
+                Form::Plain => vec![answer.head.clone(), tail.into()],
+                Form::Gzip => {
+                    let head = answer.packed.get_or_init(|| Packed::of(&answer.head));
+                    Gzip::begin().packed(head).stored(tail.as_bytes()).finish()
+                }
+            }
+        });
+        describe(response.headers_mut(), cached);
         response
-    }
-
-    /// The gzip form with `tail` as its last bytes.
-    fn compressed(&self, tail: &[u8]) -> (Bytes, Bytes) {
-        let gzip = self.gzip.get_or_init(|| Gzip::of(&self.head));
-        let length = u16::try_from(tail.len()).unwrap_or(u16::MAX);
-        let mut crc = gzip.crc.clone();
-        crc.update(tail);
-        // RFC 1952: the length modulo 2^32, which wrapping addition of the low words gives.
-        let total = self.head.len().wrapping_add(tail.len()) & 0xffff_ffff;
-        let mut end = Vec::with_capacity(tail.len() + 13);
-        end.push(1); // the last block, stored
-        end.extend(length.to_le_bytes());
-        end.extend((!length).to_le_bytes());
-        end.extend(tail);
-        end.extend(crc.finalize().to_le_bytes());
-        end.extend(&total.to_le_bytes()[..4]);
-        (gzip.head.clone(), end.into())
-    }
-}
-
-impl Gzip {
-    fn of(head: &[u8]) -> Self {
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(head);
-        let mut encoder = DeflateEncoder::new(GZIP_HEADER.to_vec(), Compression::new(LEVEL));
-        // Writing to a Vec can't fail; a flush leaves the stream open at a byte boundary.
-        let _ = encoder.write_all(head).and_then(|()| encoder.flush());
-        let head = std::mem::take(encoder.get_mut()).into();
-        Self { head, crc }
     }
 }
 
@@ -251,6 +181,7 @@ mod tests {
     use std::time::Duration;
 
     use axum::body::to_bytes;
+    use axum::http::StatusCode;
     use serde_json::{Value, json};
 
     use super::*;
@@ -378,15 +309,21 @@ mod tests {
             gzip.len(),
             plain.len()
         );
-        // The decoder checks length and checksum of the trailer.
-        let mut unpacked = Vec::new();
-        flate2::read::GzDecoder::new(&gzip[..])
-            .read_to_end(&mut unpacked)
-            .unwrap();
-        assert_eq!(unpacked, plain);
-        let first = cached.stored.value.gzip.get().unwrap().head.as_ptr();
-        sent(&cached, &headers).await;
-        assert_eq!(cached.stored.value.gzip.get().unwrap().head.as_ptr(), first);
+        let unpacked = |gzip: &[u8]| {
+            let mut text = Vec::new();
+            // The decoder checks length and checksum of the trailer.
+            let mut decoder = flate2::read::GzDecoder::new(gzip);
+            decoder.read_to_end(&mut text).unwrap();
+            text
+        };
+        assert_eq!(unpacked(&gzip), plain);
+
+        // What is there already is what is sent.
+        let cached = self::cached(&long_list(), Freshness::Fresh);
+        let made = Packed::of(br#"{"made":1"#);
+        cached.stored.value.packed.set(made).unwrap();
+        let (_, gzip) = sent(&cached, &headers).await;
+        assert!(unpacked(&gzip).starts_with(br#"{"made":1,"#));
     }
 
     #[tokio::test]

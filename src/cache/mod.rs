@@ -10,7 +10,8 @@
 //! - [`entry`]: the state machine. A value is fresh while its age is *below* the TTL, stale after
 //!   that, and gone beyond the longest time it may be served. No I/O and no clock of its own.
 //! - [`flight`]: one fetch at a time however many ask; what a waiting reader gets and when.
-//! - [`answer`]: a JSON body made once per fetch and sent as it is.
+//! - [`answer`]: a JSON body made once per fetch and sent as it is; what else keeps its body uses
+//!   the parts of it, [`reply`] and [`Packed`].
 //!
 //! The mutex guards a handful of loads and stores. It is never held across an await, a
 //! serialisation or a fetch, so a reader can't be made to wait by another one's slow server.
@@ -21,7 +22,9 @@ mod backoff;
 mod cached;
 pub mod entry;
 pub mod flight;
+mod packed;
 mod parts;
+mod reply;
 pub mod shared;
 mod stats;
 #[cfg(test)]
@@ -40,6 +43,8 @@ pub use answer::Answer;
 pub use cached::{Cached, Freshness, Stored};
 pub use entry::{CacheEntry, Policy, REFRESH_AT};
 pub use flight::{offer, read, recent, refresh};
+pub use packed::{Gzip, Packed};
+pub use reply::{Form, reply};
 pub use stats::Stats;
 
 /// Where a value comes from: rises with every change of the Plex server (URL or token), so that

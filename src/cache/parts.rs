@@ -7,15 +7,17 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-/// A body of two ready pieces: no copy into one buffer, and an exact length.
+/// A body of ready pieces: no copy into one buffer, and an exact length.
 pub(super) struct Parts {
-    parts: [Bytes; 2],
-    sent: usize,
+    parts: std::vec::IntoIter<Bytes>,
+    left: u64,
 }
 
 impl Parts {
-    pub(super) const fn new(parts: [Bytes; 2]) -> Self {
-        Self { parts, sent: 0 }
+    pub(super) fn new(parts: Vec<Bytes>) -> Self {
+        let left = parts.iter().map(|part| part.len() as u64).sum();
+        let parts = parts.into_iter();
+        Self { parts, left }
     }
 }
 
@@ -27,21 +29,18 @@ impl http_body::Body for Parts {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.sent;
-        self.sent += 1;
-        Poll::Ready(
-            self.parts
-                .get_mut(next)
-                .map(|part| Ok(Frame::data(std::mem::take(part)))),
-        )
+        let next = self.parts.next();
+        if let Some(part) = &next {
+            self.left -= part.len() as u64;
+        }
+        Poll::Ready(next.map(|part| Ok(Frame::data(part))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.sent >= self.parts.len()
+        self.parts.len() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        // What has been sent is empty.
-        SizeHint::with_exact(self.parts.iter().map(|part| part.len() as u64).sum())
+        SizeHint::with_exact(self.left)
     }
 }

@@ -6,6 +6,7 @@
 //! addresses are invented.
 
 mod activities;
+mod agents;
 mod calls;
 mod dice;
 mod faults;
@@ -21,6 +22,7 @@ mod people;
 mod picture;
 mod plex;
 mod plex_tv;
+mod services;
 mod sessions;
 mod stage;
 mod telegram;

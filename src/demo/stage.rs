@@ -1,12 +1,14 @@
 //! `komandorr demo`: settings that lead to the simulated server and to nothing real.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use super::{Options, Simulator};
+use super::agents::Agents;
+use super::{Options, Simulator, services};
 use crate::instance::Instance;
 use crate::settings::{Environment, Overrides, SettingsStore};
 
@@ -24,9 +26,10 @@ pub struct Demo {
     pub stage: Stage,
 }
 
-/// The simulated server and the temporary files. Dropping it removes both.
+/// The simulated server, the agents and the temporary files. Dropping it removes them.
 pub struct Stage {
     _plex: Simulator,
+    agents: Option<Agents>,
     _temporary: Option<TempDir>,
 }
 
@@ -52,6 +55,7 @@ impl Demo {
         let host = env.get("HOST").unwrap_or("127.0.0.1").to_owned();
         let (url, token) = (plex.url(), plex.token().to_owned());
         let telegram = plex.telegram_url();
+        services::furnish(&directory, &url).await?;
         let env = env.with([
             ("HOST", host.as_str()),
             ("LOG_ENABLE_FILE", "false"),
@@ -76,9 +80,21 @@ impl Demo {
             instance,
             stage: Stage {
                 _plex: plex,
+                agents: None,
                 _temporary: temporary,
             },
         })
+    }
+}
+
+impl Stage {
+    /// Lets agents of invented machines report to the server, which listens on `address`.
+    ///
+    /// # Errors
+    /// They can't be started.
+    pub fn start_agents(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.agents = Some(Agents::start(address).map_err(io::Error::other)?);
+        Ok(())
     }
 }
 

@@ -8,6 +8,8 @@ use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response};
 use tokio::time::timeout;
 
+use crate::outgoing;
+
 /// To the first byte that goes out.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -49,16 +51,12 @@ impl Outside {
     /// # Errors
     /// TLS can't be set up.
     pub fn new() -> Result<Self, reqwest::Error> {
-        let builder = || {
+        let http = outgoing::verifying(|| {
             reqwest::Client::builder()
                 .user_agent(concat!("Komandorr/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT)
                 .redirect(Policy::none())
-        };
-        // Without any CA certificates only the calls can fail, not the start.
-        let http = builder()
-            .build()
-            .or_else(|_none| builder().tls_certs_only([]).build())?;
+        })?;
         Ok(Self { http })
     }
 

@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::stamp::Stamp;
@@ -88,6 +90,24 @@ pub struct Service {
     pub storage_history: VecDeque<StoragePoint>,
 }
 
+impl Service {
+    /// One that nothing is known of but what people say.
+    pub fn new(id: String, form: Form) -> Self {
+        Self {
+            id,
+            form,
+            status: Status::Offline,
+            last_check: None,
+            response_time: None,
+            traffic: None,
+            traffic_history: VecDeque::new(),
+            response_history: VecDeque::new(),
+            storage: None,
+            storage_history: VecDeque::new(),
+        }
+    }
+}
+
 /// What an agent measures of a machine's network.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct TrafficMetrics {
@@ -137,25 +157,30 @@ pub struct ResponsePoint {
 }
 
 /// What an agent measures of a machine's disks. Sizes are gigabytes.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StorageMetrics {
     /// The machine's name.
     pub hostname: String,
     /// Where something is mounted.
+    #[serde(default, deserialize_with = "readable")]
     pub storage_paths: Vec<StoragePath>,
     /// Software RAID.
+    #[serde(default, deserialize_with = "readable")]
     pub raid_arrays: Vec<RaidArray>,
     /// ZFS.
+    #[serde(default, deserialize_with = "readable")]
     pub zfs_pools: Vec<ZfsPool>,
     /// Partitions.
+    #[serde(default, deserialize_with = "readable")]
     pub disks: Vec<Disk>,
     /// When it was reported.
+    #[serde(skip_deserializing)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_updated: Option<Stamp>,
 }
 
 /// Where something is mounted.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StoragePath {
     /// The mount point.
     pub path: String,
@@ -170,7 +195,7 @@ pub struct StoragePath {
 }
 
 /// A software RAID.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RaidArray {
     /// Its device.
     pub device: String,
@@ -187,11 +212,12 @@ pub struct RaidArray {
     /// How many are in reserve.
     pub spare_devices: i64,
     /// Its members.
+    #[serde(default, deserialize_with = "readable")]
     pub disks: Vec<RaidDisk>,
 }
 
 /// A member of a RAID.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RaidDisk {
     /// Its device.
     pub device: String,
@@ -202,7 +228,7 @@ pub struct RaidDisk {
 }
 
 /// A ZFS pool.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ZfsPool {
     /// Its name.
     pub pool: String,
@@ -211,11 +237,12 @@ pub struct ZfsPool {
     /// Such as `ONLINE`.
     pub state: String,
     /// `zfs`.
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default = "zfs")]
     pub kind: String,
     /// What the last scrub found.
     pub scan: Option<String>,
     /// `none`, or what is wrong.
+    #[serde(default = "none")]
     pub errors: String,
     /// With its unit.
     pub size: Option<String>,
@@ -226,11 +253,12 @@ pub struct ZfsPool {
     /// With its unit.
     pub capacity: Option<String>,
     /// Its members.
+    #[serde(default, deserialize_with = "readable")]
     pub disks: Vec<ZfsDisk>,
 }
 
 /// A member of a ZFS pool.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ZfsDisk {
     /// Its device.
     pub device: String,
@@ -247,7 +275,7 @@ pub struct ZfsDisk {
 }
 
 /// A partition.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Disk {
     /// Its device.
     pub device: String,
@@ -289,10 +317,51 @@ pub struct StoragePoint {
     pub raid_failed: i64,
 }
 
+/// The elements of a list in the database that can be read: a broken one costs only itself.
+fn readable<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let elements: Option<Vec<Value>> = Option::deserialize(deserializer)?;
+    let read = |element| serde_json::from_value(element).ok();
+    Ok(elements.into_iter().flatten().filter_map(read).collect())
+}
+
+fn zfs() -> String {
+    "zfs".to_owned()
+}
+
+fn none() -> String {
+    "none".to_owned()
+}
+
 /// Adds a point to a history that is shown.
 pub fn push<T>(history: &mut VecDeque<T>, point: T) {
     if history.len() >= SHOWN_POINTS {
         history.pop_front();
     }
     history.push_back(point);
+}
+
+/// The sum. No JSON can hold infinity, so that is as far as it goes, and no further.
+pub(super) fn sum(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    let add = |sum: f64, number: f64| (sum + number).clamp(f64::MIN, f64::MAX);
+    numbers.into_iter().fold(0.0, add)
+}
+
+#[cfg(test)]
+impl Service {
+    /// A machine that nothing is known of yet.
+    pub(super) fn for_test(id: &str) -> Self {
+        let form = Form {
+            name: format!("Service {id}"),
+            url: "http://192.0.2.1".to_owned(),
+            kind: "server".to_owned(),
+            description: None,
+            icon: None,
+            group: None,
+        };
+        Self::new(id.to_owned(), form)
+    }
 }

@@ -1,68 +1,223 @@
-//! Figures about all services.
+//! `/api/services/{id}` and its relatives: what people do with services (contract 03, section 2).
 
-use crate::store::{Store, StoreError};
+use axum::extract::Path;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-/// How many services there are, and in which state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ServiceCounts {
-    /// All of them; those in a state that nobody knows are counted only here.
-    pub total: u64,
-    /// Those that answer as they should.
-    pub online: u64,
-    /// Those that do not answer, and those without a state: they were never checked.
-    pub offline: u64,
-    /// Those that answer slowly or with an error.
-    pub problem: u64,
+use super::check::{check, check_all};
+use super::edit;
+use super::model::{Form, KINDS};
+use super::registry::Watched;
+use super::shown::Shown;
+use crate::app::AppState;
+use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
+use crate::web::error::{ApiError, ApiResult, Detail};
+
+/// A service that is to be created.
+#[derive(ToSchema)]
+struct NewService {
+    name: String,
+    url: String,
+    /// `app`, `website`, `panel`, `project` or `server`.
+    r#type: &'static str,
+    description: Option<String>,
+    icon: Option<String>,
+    group: Option<String>,
 }
 
-/// Counts the services by the state in the database.
-///
-/// # Errors
-/// The database can't be read.
-pub async fn count_services(store: &Store) -> Result<ServiceCounts, StoreError> {
-    let query =
-        "SELECT coalesce(CAST(status AS TEXT), 'offline'), count(*) FROM services GROUP BY 1";
-    let states: Vec<(String, i64)> = sqlx::query_as(query).fetch_all(store.reader()).await?;
-    let mut counts = ServiceCounts::default();
-    for (state, services) in states {
-        let services = services.unsigned_abs();
-        counts.total += services;
-        match state.as_str() {
-            "online" => counts.online += services,
-            "offline" => counts.offline += services,
-            "problem" => counts.problem += services,
-            _ => {}
+impl FromFields for NewService {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self {
+            name: fields.string("name"),
+            url: fields.string("url"),
+            r#type: fields.word("type", &KINDS),
+            description: fields.optional_string("description"),
+            icon: fields.optional_string("icon"),
+            group: fields.optional_string("group"),
         }
     }
-    Ok(counts)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_service_without_a_state_is_offline_and_an_unknown_state_only_counts() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).await.unwrap();
-        assert_eq!(
-            count_services(&store).await.unwrap(),
-            ServiceCounts::default()
-        );
-        let fill = "INSERT INTO services (id, name, url, type, status) VALUES \
-            ('a', 'a', 'u', 'website', 'online'), ('b', 'b', 'u', 'website', 'online'), \
-            ('c', 'c', 'u', 'website', 'offline'), ('d', 'd', 'u', 'website', NULL), \
-            ('e', 'e', 'u', 'website', 'problem'), ('f', 'f', 'u', 'website', 'asleep')";
-        store
-            .write(move |c| Box::pin(async move { sqlx::query(fill).execute(c).await }))
-            .await
-            .unwrap();
-        let expected = ServiceCounts {
-            total: 6,
-            online: 2,
-            offline: 2,
-            problem: 1,
-        };
-        assert_eq!(count_services(&store).await.unwrap(), expected);
+impl From<NewService> for Form {
+    fn from(new: NewService) -> Self {
+        Self {
+            name: new.name,
+            url: new.url,
+            kind: new.r#type.to_owned(),
+            description: new.description,
+            icon: new.icon,
+            group: new.group,
+        }
     }
+}
+
+/// What is to be changed about a service: the fields that are there. `null` empties the last three;
+/// 3.3.0 accepted it for all, and could not store the service any more (contract 08, item 78).
+#[derive(ToSchema)]
+struct ServiceChange {
+    name: Option<String>,
+    url: Option<String>,
+    /// `app`, `website`, `panel`, `project` or `server`.
+    r#type: Option<&'static str>,
+    #[schema(value_type = Option<String>)]
+    description: Said,
+    #[schema(value_type = Option<String>)]
+    icon: Said,
+    #[schema(value_type = Option<String>)]
+    group: Said,
+}
+
+/// What is said about a field that may be empty.
+enum Said {
+    Nothing,
+    This(Option<String>),
+}
+
+impl FromFields for ServiceChange {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self {
+            name: given(fields, "name", Fields::string),
+            url: given(fields, "url", Fields::string),
+            r#type: given(fields, "type", |fields, name| fields.word(name, &KINDS)),
+            description: said(fields, "description"),
+            icon: said(fields, "icon"),
+            group: said(fields, "group"),
+        }
+    }
+}
+
+fn given<T>(
+    fields: &mut Fields,
+    name: &'static str,
+    read: impl FnOnce(&mut Fields, &'static str) -> T,
+) -> Option<T> {
+    fields.has(name).then(|| read(fields, name))
+}
+
+fn said(fields: &mut Fields, name: &'static str) -> Said {
+    given(fields, name, Fields::optional_string).map_or(Said::Nothing, Said::This)
+}
+
+impl ServiceChange {
+    fn apply(self, form: &mut Form) {
+        if let Some(name) = self.name {
+            form.name = name;
+        }
+        if let Some(url) = self.url {
+            form.url = url;
+        }
+        if let Some(kind) = self.r#type {
+            kind.clone_into(&mut form.kind);
+        }
+        for (field, said) in [
+            (&mut form.description, self.description),
+            (&mut form.icon, self.icon),
+            (&mut form.group, self.group),
+        ] {
+            if let Said::This(text) = said {
+                *field = text;
+            }
+        }
+    }
+}
+
+/// Creates a service and checks it; the answer comes after the check.
+#[utoipa::path(post, path = "/api/services", tag = "services", request_body = NewService,
+    responses((status = 201, body = Shown<'static>), (status = 422, body = ValidationError),
+        (status = 500, body = Detail), (status = 503, body = Detail)))]
+async fn create_service(app: AppState, JsonBody(new): JsonBody<NewService>) -> ApiResult<Response> {
+    let watched = edit::add(&app, new.into()).await?;
+    check(&app, &watched).await;
+    show(StatusCode::CREATED, &watched)
+}
+
+/// A service.
+#[utoipa::path(get, path = "/api/services/{id}", tag = "services", params(("id" = String, Path)),
+    responses((status = 200, body = Shown<'static>), (status = 404, body = Detail)))]
+async fn get_service(app: AppState, Path(id): Path<String>) -> ApiResult<Response> {
+    show(StatusCode::OK, &*app.monitor.known(&id)?)
+}
+
+/// Changes a service and checks it; the answer comes after the check.
+#[utoipa::path(put, path = "/api/services/{id}", tag = "services", params(("id" = String, Path)),
+    request_body = ServiceChange,
+    responses((status = 200, body = Shown<'static>), (status = 404, body = Detail),
+        (status = 422, body = ValidationError), (status = 500, body = Detail),
+        (status = 503, body = Detail)))]
+async fn change_service(
+    app: AppState,
+    Path(id): Path<String>,
+    JsonBody(change): JsonBody<ServiceChange>,
+) -> ApiResult<Response> {
+    let watched = edit::change(&app, id, |form| change.apply(form)).await?;
+    check(&app, &watched).await;
+    show(StatusCode::OK, &watched)
+}
+
+/// Removes a service with all that is known of it.
+#[utoipa::path(delete, path = "/api/services/{id}", tag = "services",
+    params(("id" = String, Path)),
+    responses((status = 204), (status = 404, body = Detail), (status = 500, body = Detail),
+        (status = 503, body = Detail)))]
+async fn delete_service(app: AppState, Path(id): Path<String>) -> ApiResult<Response> {
+    edit::remove(&app, id).await?;
+    Ok(json(StatusCode::NO_CONTENT, Vec::new()))
+}
+
+/// Checks a service now.
+#[utoipa::path(post, path = "/api/services/{id}/check", tag = "services",
+    params(("id" = String, Path)),
+    responses((status = 200, body = Shown<'static>), (status = 404, body = Detail)))]
+async fn check_service(app: AppState, Path(id): Path<String>) -> ApiResult<Response> {
+    let watched = app.monitor.known(&id)?;
+    check(&app, &watched).await;
+    show(StatusCode::OK, &watched)
+}
+
+/// Checks all services now.
+#[utoipa::path(post, path = "/api/services/check-all", tag = "services",
+    responses((status = 200, body = Vec<Shown<'static>>)))]
+async fn check_all_services(app: AppState) -> ApiResult<Response> {
+    let services = check_all(&app).await;
+    let mut list = vec![b'['];
+    for watched in services {
+        if list.len() > 1 {
+            list.push(b',');
+        }
+        write(&watched, &mut list)?;
+    }
+    list.push(b']');
+    Ok(json(StatusCode::OK, list))
+}
+
+/// One service, as it is.
+fn show(status: StatusCode, watched: &Watched) -> ApiResult<Response> {
+    let mut body = Vec::new();
+    write(watched, &mut body)?;
+    Ok(json(status, body))
+}
+
+/// Adds a service as JSON.
+fn write(watched: &Watched, body: &mut Vec<u8>) -> ApiResult<()> {
+    let state = watched.lock();
+    Shown::whole(&state.service)
+        .serialize(&mut serde_json::Serializer::new(body))
+        .map_err(|error| ApiError::internal("Internal Server Error", error))
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// The routes of this file.
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(create_service))
+        .routes(routes!(check_all_services))
+        .routes(routes!(get_service, change_service, delete_service))
+        .routes(routes!(check_service))
 }

@@ -1,6 +1,7 @@
 //! A service as the API shows it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,8 +11,9 @@ use super::model::{
 };
 use super::stamp::Stamp;
 
-/// Traffic that was reported longer ago, in seconds, is not shown in lists: its agent is gone.
-pub(super) const TRAFFIC_STALE: f64 = 30.0;
+/// Traffic that was reported this long ago is not shown beside that of others: its agent is gone
+/// (contract 03, section 9).
+const TRAFFIC_STALE: Duration = Duration::from_secs(30);
 
 /// A service, all its keys always present and in 3.3.0's order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -68,7 +70,7 @@ impl<'a> Shown<'a> {
     pub(super) fn listed(service: &'a Service, now: Stamp) -> Self {
         static NONE: VecDeque<TrafficPoint> = VecDeque::new();
         let whole = Self::whole(service);
-        if has_live_traffic(service, now) {
+        if live_until(service, now).is_some() {
             return whole;
         }
         Self {
@@ -79,11 +81,10 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Whether the agent of `service` has reported its traffic lately.
-pub(super) fn has_live_traffic(service: &Service, now: Stamp) -> bool {
-    let reported = service
-        .traffic
-        .as_ref()
-        .and_then(|traffic| traffic.last_updated);
-    reported.is_some_and(|at| at.seconds_until(now) < TRAFFIC_STALE)
+/// Whether the agent of `service` has reported its traffic lately, and when it will be too long
+/// ago.
+pub(super) fn live_until(service: &Service, now: Stamp) -> Option<Stamp> {
+    let traffic = service.traffic.as_ref()?;
+    let until = traffic.last_updated? + TRAFFIC_STALE;
+    (now < until).then_some(until)
 }

@@ -1,5 +1,8 @@
 //! [`Stamp`]: when something was measured.
 
+use std::ops::Add;
+use std::time::Duration;
+
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use serde::{Serialize, Serializer};
 
@@ -24,6 +27,17 @@ impl Stamp {
         shown.then(|| Self(naive.and_utc().timestamp_micros()))
     }
 
+    /// How long it is from this to a later instant; nothing if that is an earlier one.
+    pub fn until(self, later: Self) -> Duration {
+        let micros = later.0.saturating_sub(self.0);
+        Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+    }
+
+    /// Microseconds since 1970.
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
     /// As a column of the database.
     pub fn to_sql(self) -> String {
         datetime::sql(self.utc().naive_utc())
@@ -41,6 +55,15 @@ impl Stamp {
     )]
     pub fn seconds_until(self, later: Self) -> f64 {
         (later.0 - self.0) as f64 / 1e6
+    }
+}
+
+impl Add<Duration> for Stamp {
+    type Output = Self;
+
+    fn add(self, time: Duration) -> Self {
+        let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(micros))
     }
 }
 

@@ -14,7 +14,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::compat::datetime;
-use crate::store::{Store, StoreError, set_state};
+use crate::store::{Store, StoreError, set_state, state_in};
 
 /// What is kept.
 const DAYS: i64 = 31;
@@ -109,61 +109,72 @@ pub async fn seed(store: &Store) -> Result<(), StoreError> {
     if !store.is_writable() {
         return Ok(());
     }
-    let oldest = first_hour();
-    let (mut cursor, mut stored) = Cursor::find(store, oldest).await?;
-    let mut counters = Counters::default();
-    loop {
-        let rows = Report::after(store.reader(), cursor.id).await?;
-        let Some(last) = rows.last() else {
-            break;
-        };
-        let next = Cursor {
-            id: last.id,
-            timestamp: last.timestamp.clone().unwrap_or_default(),
-        };
-        counters.prime(store.reader(), &rows, cursor.id).await?;
-        let increases = counters.increases(rows, oldest);
-        let text = next.to_string();
-        let (before, after) = (stored, text.clone());
-        let moved = store
-            .write(|c| Box::pin(record(c, increases, before, after)))
-            .await?;
-        if !moved {
-            // Somebody else accounts for the same rows.
-            return Ok(());
-        }
-        (cursor, stored) = (next, Some(text));
-    }
-    if stored.is_none() && cursor.id > 0 {
-        // Only old rows: they need not be read through again.
-        let text = cursor.to_string();
-        store
-            .write(|c| Box::pin(record(c, HashMap::new(), None, text)))
-            .await?;
-    }
+    begin(store).await?;
+    let batch = || store.write(|c| Box::pin(account(c, BATCH)));
+    while batch().await?.is_some_and(|accounted| accounted.more) {}
     Ok(())
 }
 
-/// Adds a batch, unless the cursor is no longer where the batch began.
-async fn record(
-    connection: &mut SqliteConnection,
-    increases: HashMap<(String, NaiveDateTime), (i64, i64)>,
-    before: Option<String>,
-    after: String,
-) -> Result<bool, sqlx::Error> {
-    let now: Option<String> =
-        sqlx::query_scalar("SELECT value FROM komandorr_state WHERE name = ?")
-            .bind(CURSOR)
-            .fetch_optional(&mut *connection)
-            .await?;
-    if now != before {
-        return Ok(false);
+/// Places the cursor before the first row that counts, unless there is a cursor already. Years of
+/// rows need not be read one by one for that, nor by the writer.
+async fn begin(store: &Store) -> Result<(), StoreError> {
+    if Cursor::parse(store.state(CURSOR).await?).is_some() {
+        return Ok(());
     }
-    for ((service, hour), (down, up)) in increases {
+    let id: i64 = sqlx::query_scalar(
+        "SELECT coalesce(min(id) - 1, (SELECT max(id) FROM traffic_history), 0) FROM \
+         (SELECT id FROM traffic_history WHERE timestamp >= ? ORDER BY id LIMIT 1)",
+    )
+    .bind(datetime::sql(first_hour()))
+    .fetch_one(store.reader())
+    .await?;
+    let cursor = Cursor {
+        id,
+        timestamp: String::new(),
+    };
+    store
+        .write(|c| Box::pin(async move { set_state(c, CURSOR, &cursor.to_string()).await }))
+        .await
+}
+
+/// How far the accounts go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Accounted {
+    /// Rows up to this one are no longer needed for sums.
+    pub(super) up_to: i64,
+    /// There may be rows behind it.
+    pub(super) more: bool,
+}
+
+/// Accounts for the next rows, `most` of them; part of a [`Store::write`] job. `None` before
+/// [`seed`] has found out where to begin.
+pub(super) async fn account(
+    connection: &mut SqliteConnection,
+    most: i64,
+) -> Result<Option<Accounted>, sqlx::Error> {
+    let Some(id) = Cursor::find(connection).await? else {
+        return Ok(None);
+    };
+    let rows = Report::after(connection, id, most).await?;
+    let Some(last) = rows.last() else {
+        let more = false;
+        return Ok(Some(Accounted { up_to: id, more }));
+    };
+    let accounted = Accounted {
+        up_to: last.id,
+        more: i64::try_from(rows.len()) == Ok(most),
+    };
+    let newest = rows.iter().filter_map(|row| row.timestamp.as_ref()).max();
+    let cursor = Cursor {
+        id: last.id,
+        timestamp: newest.cloned().unwrap_or_default(),
+    };
+    let mut counters = Counters::before(connection, &rows, id).await?;
+    for ((service, hour), (down, up)) in counters.increases(rows, first_hour()) {
         add(connection, &service, hour, down, up).await?;
     }
-    set_state(connection, CURSOR, &after).await?;
-    Ok(true)
+    set_state(connection, CURSOR, &cursor.to_string()).await?;
+    Ok(Some(accounted))
 }
 
 /// Removes what is older than 31 days, and what belongs to services that are gone.
@@ -185,9 +196,22 @@ pub async fn prune(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Removes what is known of a service; part of a [`Store::write`] job.
+pub(super) async fn forget(
+    connection: &mut SqliteConnection,
+    service_id: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM traffic_hours WHERE service_id = ?")
+        .bind(service_id.to_owned())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The last row that was accounted for.
 struct Cursor {
     id: i64,
+    /// The newest of the rows that were accounted for with it; empty if none has one.
     timestamp: String,
 }
 
@@ -198,41 +222,30 @@ impl std::fmt::Display for Cursor {
 }
 
 impl Cursor {
-    /// Where to go on, and what is stored about it.
-    async fn find(
-        store: &Store,
-        oldest: NaiveDateTime,
-    ) -> Result<(Self, Option<String>), StoreError> {
-        let stored = store.state(CURSOR).await?;
-        let known = stored.as_deref().and_then(|text| {
-            let (id, timestamp) = text.split_once(' ').unwrap_or((text, ""));
-            Some((id.parse::<i64>().ok()?, timestamp.to_owned()))
-        });
-        let id =
-            match known {
-                // SQLite gives the identifiers of rows out again when the last rows are deleted (with
-                // their service); then what is new is what is younger.
-                Some((id, timestamp)) => {
-                    sqlx::query_scalar(
-                        "SELECT coalesce(max(id), 0) FROM (SELECT id FROM traffic_history \
-                     WHERE id <= ?1 AND (?2 = '' OR timestamp <= ?2) ORDER BY id DESC LIMIT 1)",
-                    )
-                    .bind(id)
-                    .bind(timestamp)
-                    .fetch_one(store.reader())
-                    .await?
-                }
-                // Years of rows need not be read one by one.
-                None => sqlx::query_scalar(
-                    "SELECT coalesce(min(id) - 1, (SELECT max(id) FROM traffic_history), 0) FROM \
-                     (SELECT id FROM traffic_history WHERE timestamp >= ? ORDER BY id LIMIT 1)",
-                )
-                .bind(datetime::sql(oldest))
-                .fetch_one(store.reader())
-                .await?,
-            };
-        let timestamp = String::new();
-        Ok((Self { id, timestamp }, stored))
+    fn parse(stored: Option<String>) -> Option<Self> {
+        let stored = stored?;
+        let (id, timestamp) = stored.split_once(' ').unwrap_or((&stored, ""));
+        Some(Self {
+            id: id.parse().ok()?,
+            timestamp: timestamp.to_owned(),
+        })
+    }
+
+    /// The row to go on behind. SQLite gives the identifiers of rows out again when the last rows
+    /// are deleted (with their service); then what is new is what is younger.
+    async fn find(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {
+        let Some(cursor) = Self::parse(state_in(connection, CURSOR).await?) else {
+            return Ok(None);
+        };
+        sqlx::query_scalar(
+            "SELECT coalesce(max(id), 0) FROM (SELECT id FROM traffic_history \
+             WHERE id <= ?1 AND (?2 = '' OR timestamp <= ?2) ORDER BY id DESC LIMIT 1)",
+        )
+        .bind(cursor.id)
+        .bind(cursor.timestamp)
+        .fetch_one(connection)
+        .await
+        .map(Some)
     }
 }
 
@@ -247,7 +260,11 @@ struct Report {
 }
 
 impl Report {
-    async fn after(reader: &SqlitePool, id: i64) -> Result<Vec<Self>, sqlx::Error> {
+    async fn after(
+        connection: &mut SqliteConnection,
+        id: i64,
+        most: i64,
+    ) -> Result<Vec<Self>, sqlx::Error> {
         sqlx::query_as(
             "SELECT id, CAST(service_id AS TEXT) AS service_id, \
                  CAST(timestamp AS TEXT) AS timestamp, \
@@ -258,15 +275,14 @@ impl Report {
              FROM traffic_history WHERE id > ? ORDER BY id LIMIT ?",
         )
         .bind(id)
-        .bind(BATCH)
-        .fetch_all(reader)
+        .bind(most)
+        .fetch_all(connection)
         .await
     }
 
-    /// The last one of a service up to `id`. Without an index it is looked for from there
-    /// backwards: one over millions of rows would cost more than it saves.
+    /// The last one of a service up to `id`.
     async fn last_of(
-        reader: &SqlitePool,
+        connection: &mut SqliteConnection,
         service: &str,
         id: i64,
     ) -> Result<Option<Self>, sqlx::Error> {
@@ -280,35 +296,33 @@ impl Report {
         )
         .bind(service.to_owned())
         .bind(id)
-        .fetch_optional(reader)
+        .fetch_optional(connection)
         .await
     }
 }
 
 /// Each service's counters as they were reported last; `None` inside where that is not known.
-#[derive(Default)]
 struct Counters(HashMap<String, (Counter, Counter)>);
 
 /// Gigabytes.
 type Counter = Option<f64>;
 
 impl Counters {
-    /// Looks up services that are met for the first time.
-    async fn prime(
-        &mut self,
-        reader: &SqlitePool,
+    /// Those of the services in `rows`, before the row behind `id`.
+    async fn before(
+        connection: &mut SqliteConnection,
         rows: &[Report],
-        before: i64,
-    ) -> Result<(), sqlx::Error> {
+        id: i64,
+    ) -> Result<Self, sqlx::Error> {
+        let mut counters = HashMap::new();
         for service in rows.iter().filter_map(|row| row.service_id.as_deref()) {
-            if !self.0.contains_key(service) {
-                let last = Report::last_of(reader, service, before).await?;
-                let counters =
-                    last.map_or((None, None), |last| (usable(last.down), usable(last.up)));
-                self.0.insert(service.to_owned(), counters);
+            if !counters.contains_key(service) {
+                let last = Report::last_of(connection, service, id).await?;
+                let known = last.map_or((None, None), |last| (usable(last.down), usable(last.up)));
+                counters.insert(service.to_owned(), known);
             }
         }
-        Ok(())
+        Ok(Self(counters))
     }
 
     /// Bytes per service and hour that `rows` add.
@@ -367,184 +381,4 @@ fn whole_hour(at: NaiveDateTime) -> NaiveDateTime {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GB: i64 = 1 << 30;
-
-    async fn store() -> (tempfile::TempDir, Store) {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).await.unwrap();
-        let service = sqlx::query(
-            "INSERT INTO services (id, name, url, type) VALUES ('a', 'a', 'u', 'server'), \
-             ('b', 'b', 'u', 'server')",
-        );
-        store
-            .write(|c| Box::pin(async move { service.execute(c).await }))
-            .await
-            .unwrap();
-        (directory, store)
-    }
-
-    /// Rows of 3.3.0: service, hours ago, gigabytes down and up.
-    async fn report(store: &Store, rows: &[(&str, i64, Option<f64>, Option<f64>)]) {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(service, hours, down, up)| {
-                let at = datetime::sql((Utc::now() - TimeDelta::hours(*hours)).naive_utc());
-                (service.to_string(), at, *down, *up)
-            })
-            .collect();
-        store
-            .write(|c| {
-                Box::pin(async move {
-                    // As an odd old database may have it: without NOT NULL.
-                    for (service, at, down, up) in rows {
-                        sqlx::query(
-                            "INSERT INTO traffic_history (service_id, timestamp, bandwidth_up, \
-                             bandwidth_down, total_up, total_down) VALUES (?, ?, 0, 0, ?, ?)",
-                        )
-                        .bind(service)
-                        .bind(at)
-                        .bind(up.map_or("nothing".to_owned(), |value| value.to_string()))
-                        .bind(down.map_or("nothing".to_owned(), |value| value.to_string()))
-                        .execute(&mut *c)
-                        .await?;
-                    }
-                    Ok(())
-                })
-            })
-            .await
-            .unwrap();
-    }
-
-    async fn sums(store: &Store) -> (i64, i64) {
-        let totals = totals(store, Utc::now()).await.unwrap();
-        let gigabytes = |bytes: u64| i64::try_from(bytes).unwrap() / GB;
-        (
-            gigabytes(totals.last_24h_download_bytes),
-            gigabytes(totals.last_30d_download_bytes),
-        )
-    }
-
-    #[tokio::test]
-    async fn increases_are_added_up_and_a_counter_may_begin_anew() {
-        let (_directory, store) = store().await;
-        let (down, up) = (Some(200.5), Some(1.0));
-        report(
-            &store,
-            &[
-                ("a", 24 * 40, Some(10.0), up),
-                ("a", 24 * 20, Some(110.0), up),
-                ("b", 5, down, up),
-                ("a", 5, Some(115.0), up),
-                ("b", 4, Some(203.5), Some(3.0)),
-                ("a", 4, None, None),
-                ("a", 3, Some(7.0), up),
-                ("a", 2, Some(7.0), up),
-                ("a", 1, Some(f64::INFINITY), Some(-4.0)),
-                ("b", 0, Some(204.5), Some(3.0)),
-            ],
-        )
-        .await;
-        seed(&store).await.unwrap();
-        let expected = TrafficTotals {
-            // a: 5, then 7 after beginning anew; b: 3 and 1.
-            last_24h_download_bytes: 16 << 30,
-            last_24h_upload_bytes: 2 << 30,
-            last_30d_download_bytes: 116 << 30,
-            last_30d_upload_bytes: 2 << 30,
-        };
-        assert_eq!(totals(&store, Utc::now()).await.unwrap(), expected);
-    }
-
-    #[tokio::test]
-    async fn each_row_counts_once_and_later_ones_go_on_from_it() {
-        let (directory, store) = store().await;
-        report(
-            &store,
-            &[("a", 3, Some(1.0), None), ("a", 2, Some(4.0), None)],
-        )
-        .await;
-        seed(&store).await.unwrap();
-        seed(&store).await.unwrap();
-        assert_eq!(sums(&store).await, (3, 3));
-        store.close().await;
-        let store = Store::open(directory.path()).await.unwrap();
-        report(
-            &store,
-            &[("a", 1, Some(6.0), None), ("b", 1, Some(9.0), None)],
-        )
-        .await;
-        seed(&store).await.unwrap();
-        assert_eq!(
-            sums(&store).await,
-            (5, 5),
-            "what 3.3.0 wrote meanwhile is added"
-        );
-    }
-
-    #[tokio::test]
-    async fn more_rows_than_one_batch() {
-        let (_directory, store) = store().await;
-        let fill = sqlx::query(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12001) \
-             INSERT INTO traffic_history (service_id, timestamp, bandwidth_up, bandwidth_down, \
-             total_up, total_down) SELECT CASE WHEN i % 2 THEN 'a' ELSE 'b' END, \
-             strftime('%Y-%m-%d %H:%M:%f000', 'now'), 0, 0, 0, i FROM n",
-        );
-        store
-            .write(|c| Box::pin(async move { fill.execute(c).await }))
-            .await
-            .unwrap();
-        seed(&store).await.unwrap();
-        assert_eq!(sums(&store).await.0, 12_000 + 11_998);
-    }
-
-    #[tokio::test]
-    async fn identifiers_that_are_given_out_again_do_not_hide_rows() {
-        let (_directory, store) = store().await;
-        report(
-            &store,
-            &[
-                ("a", 5, Some(1.0), None),
-                ("b", 4, Some(1.0), None),
-                ("b", 3, Some(2.0), None),
-            ],
-        )
-        .await;
-        seed(&store).await.unwrap();
-        let delete = sqlx::query("DELETE FROM traffic_history WHERE service_id = 'b'");
-        store
-            .write(|c| Box::pin(async move { delete.execute(c).await }))
-            .await
-            .unwrap();
-        report(&store, &[("a", 1, Some(8.0), None)]).await;
-        seed(&store).await.unwrap();
-        assert_eq!(sums(&store).await, (8, 8));
-    }
-
-    #[tokio::test]
-    async fn old_hours_and_those_of_deleted_services_are_removed() {
-        let (_directory, store) = store().await;
-        let now = Utc::now().naive_utc();
-        store
-            .write(move |c| {
-                Box::pin(async move {
-                    add(c, "a", now, 1, 2).await?;
-                    add(c, "a", now, 10, 20).await?;
-                    add(c, "a", now - TimeDelta::days(32), 100, 100).await?;
-                    add(c, "gone", now, 1_000, 1_000).await
-                })
-            })
-            .await
-            .unwrap();
-        prune(&store).await.unwrap();
-        let rows: Vec<(String, i64, i64)> =
-            sqlx::query_as("SELECT service_id, down_bytes, up_bytes FROM traffic_hours")
-                .fetch_all(store.reader())
-                .await
-                .unwrap();
-        assert_eq!(rows, [("a".to_owned(), 11, 22)]);
-    }
-}
+mod tests;

@@ -30,9 +30,8 @@ use super::{caches, peak};
 use crate::app::AppState;
 use crate::cache::{FetchError, Fetched, Origin, SharedError, answer};
 use crate::compat::datetime;
-use crate::monitor::{ServiceCounts, TrafficTotals, count_services, traffic_hours};
+use crate::monitor::{ServiceCounts, TrafficTotals, traffic_hours};
 use crate::settings::Settings;
-use crate::store::StoreError;
 use crate::tasks::Tasks;
 
 /// No count of a whole server takes longer than this; a slow one is given up until the next run.
@@ -312,18 +311,19 @@ async fn run_in_turn(app: &AppState, effort: Effort) -> Result<(), SharedError> 
 /// Counts all parts at once and puts what could be counted into the snapshot.
 async fn run(app: &AppState, effort: Effort) -> Result<(), FetchError> {
     let moment = Moment::now(app);
-    let (services, traffic, plex) = tokio::join!(
-        count_services(&app.store),
+    let (traffic, plex) = tokio::join!(
         traffic_hours::totals(&app.store, Utc::now()),
         count_shared(moment.as_ref(), effort),
     );
     let mut failure = None;
     let mut snapshot = snapshot();
-    if let Some(services) = counted("services", services, &mut failure) {
-        snapshot.services = services;
-    }
-    if let Some(traffic) = counted("traffic", traffic, &mut failure) {
-        snapshot.traffic = traffic;
+    snapshot.services = app.monitor.count();
+    match traffic {
+        Ok(traffic) => snapshot.traffic = traffic,
+        Err(error) => {
+            tracing::warn!("Could not count traffic: {error}");
+            failure = Some(FetchError::new(error.to_string()));
+        }
     }
     match plex {
         // The server may have been changed meanwhile; what is asked for then is never this.
@@ -345,20 +345,6 @@ async fn run(app: &AppState, effort: Effort) -> Result<(), FetchError> {
             Err(error)
         }
     }
-}
-
-/// What our own database has counted; a failure is logged and kept for whoever asked.
-fn counted<T>(
-    part: &str,
-    result: Result<T, StoreError>,
-    failure: &mut Option<FetchError>,
-) -> Option<T> {
-    result
-        .inspect_err(|error| {
-            tracing::warn!("Could not count {part}: {error}");
-            *failure = Some(FetchError::new(error.to_string()));
-        })
-        .ok()
 }
 
 /// As another instance has counted in this interval, or for all of them.

@@ -1,5 +1,7 @@
 //! How far a stream has come.
 
+use crate::compat::numbers::round2;
+
 /// Percent with two decimals, ties to even as Python's `round`; 0 without a known duration (live
 /// TV), and not capped: Plex's offset can lie beyond the duration. Both arguments in milliseconds.
 pub(super) fn percent(offset: Option<f64>, duration: Option<f64>) -> f64 {
@@ -7,13 +9,7 @@ pub(super) fn percent(offset: Option<f64>, duration: Option<f64>) -> f64 {
     if duration <= 0.0 {
         return 0.0;
     }
-    rounded(offset.trunc() / duration.trunc().max(1.0) * 100.0)
-}
-
-/// Two decimals as Python's `round(x, 2)`: formatting rounds the exact binary value, which
-/// multiplying by 100 would disturb.
-pub(super) fn rounded(number: f64) -> f64 {
-    format!("{number:.2}").parse().unwrap_or_default()
+    round2(offset.trunc() / duration.trunc().max(1.0) * 100.0)
 }
 
 #[cfg(test)]
@@ -28,8 +24,6 @@ mod tests {
         assert_eq!(percent(Some(5.0), None), 0.0);
         assert_eq!(percent(Some(5.0), Some(0.0)), 0.0);
         assert_eq!(percent(None, Some(10.0)), 0.0);
-        // Python: round(0.125, 2) == 0.12, for the tie is exact; round(2.675, 2) == 2.67.
-        assert_eq!(percent(Some(1.0), Some(800.0)), 0.12);
-        assert_eq!(rounded(2.675), 2.67);
+        assert_eq!(percent(Some(1.0), Some(800.0)), 0.12, "as Python's round");
     }
 }

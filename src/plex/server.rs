@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{ClientBuilder, header, redirect};
+use reqwest::{header, redirect};
 use serde::de::DeserializeOwned;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -15,6 +15,7 @@ use url::{Host, Url};
 use super::error::PlexError;
 use super::images::PublicHosts;
 use super::wire::Envelope;
+use crate::outgoing;
 use crate::settings::{PlexClientSettings, PlexTarget, Secret};
 
 /// Calls to one server at a time; more make a busy server slower, not faster. Pictures have as
@@ -73,7 +74,7 @@ impl PlexClient {
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .redirect(redirect::Policy::none())
         };
-        let verifying = verifying(builder)?;
+        let verifying = outgoing::verifying(builder)?;
         let trusting = builder().tls_danger_accept_invalid_certs(true).build()?;
         Ok(Self {
             verifying,
@@ -251,23 +252,6 @@ async fn within<T>(
     timeout(limit, call)
         .await
         .unwrap_or(Err(PlexError::Timeout))
-}
-
-/// A client that checks certificates, even on a system that has none to check them against.
-///
-/// # Errors
-/// When the TLS library can't be set up at all.
-pub(super) fn verifying(
-    builder: impl Fn() -> ClientBuilder,
-) -> Result<reqwest::Client, reqwest::Error> {
-    if let Ok(client) = builder().build() {
-        return Ok(client);
-    }
-    tracing::warn!(
-        "No CA certificates found on this system (package ca-certificates): \
-         HTTPS to public names will be refused"
-    );
-    builder().tls_certs_only([]).build()
 }
 
 /// Any other status than 2xx is an error.

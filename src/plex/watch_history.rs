@@ -26,6 +26,7 @@ use crate::cache::{
     SharedError,
 };
 use crate::compat::datetime;
+use crate::compat::numbers::round2;
 use crate::settings::CacheSettings;
 
 /// The newest plays, ready to send. They come from the database, so a change of the Plex server
@@ -196,7 +197,7 @@ impl Play {
             viewed_at: datetime::from_sql(&viewed_at).map_or(viewed_at, datetime::iso),
             duration: whole(row, "duration").unwrap_or_default(),
             view_offset: whole(row, "view_offset"),
-            progress: two_decimals(number(row, "progress").unwrap_or_default()),
+            progress: round2(number(row, "progress").unwrap_or_default()),
             view_count: whole(row, "view_count"),
             rating: number(row, "rating"),
             year: whole(row, "year"),
@@ -237,11 +238,6 @@ fn number(row: &SqliteRow, name: &str) -> Option<f64> {
     number.filter(|number: &f64| number.is_finite())
 }
 
-/// As Python's `round`: formatting rounds the exact binary value.
-fn two_decimals(number: f64) -> f64 {
-    format!("{number:.2}").parse().unwrap_or_default()
-}
-
 /// Names may hold commas themselves, which nothing can mend; the blanks that this leaves go.
 fn genres(joined: &str) -> Vec<String> {
     let names = joined.split(',').map(str::trim);
@@ -257,7 +253,6 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "rounded values are compared to the digit")]
 mod tests {
     use super::*;
 
@@ -266,13 +261,5 @@ mod tests {
         assert_eq!(genres("Comedy, Dark,Drama"), ["Comedy", "Dark", "Drama"]);
         assert!(genres("").is_empty());
         assert!(genres(" ,").is_empty());
-    }
-
-    #[test]
-    fn progress_is_rounded_as_in_python() {
-        assert_eq!(two_decimals(33.333_333), 33.33);
-        assert_eq!(two_decimals(0.125), 0.12);
-        assert_eq!(two_decimals(2.675), 2.67);
-        assert_eq!(two_decimals(-0.004), 0.0);
     }
 }

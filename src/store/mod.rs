@@ -211,6 +211,20 @@ pub async fn back_up(data_dir: &Path, target: &Path) -> Result<Copied, CopyError
     copy::copy(&file_in(data_dir), target, 0).await
 }
 
+/// Something remembered between runs, as a [`Store::write`] job sees it.
+///
+/// # Errors
+/// The database can't be read.
+pub async fn state_in(
+    connection: &mut SqliteConnection,
+    name: &str,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT value FROM komandorr_state WHERE name = ?")
+        .bind(name.to_owned())
+        .fetch_optional(connection)
+        .await
+}
+
 /// Remembers something between runs; part of a [`Store::write`] job.
 ///
 /// # Errors

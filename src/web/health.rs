@@ -13,8 +13,8 @@ use crate::app::AppState;
 struct Health {
     status: &'static str,
     version: &'static str,
-    /// Monitored services: none, until this backend monitors any.
-    services_count: u32,
+    /// Monitored services.
+    services_count: usize,
 }
 
 /// The answer to config.
@@ -27,11 +27,11 @@ struct PageConfig {
 /// Is the server up, and are these credentials right? The log-in page asks here.
 #[utoipa::path(get, path = "/api/health", tag = "server",
     responses((status = 200, body = Health)))]
-async fn health() -> Json<Health> {
+async fn health(app: AppState) -> Json<Health> {
     Json(Health {
         status: "healthy",
         version: env!("CARGO_PKG_VERSION"),
-        services_count: 0,
+        services_count: app.monitor.len(),
     })
 }
 

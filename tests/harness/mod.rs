@@ -4,12 +4,14 @@ pub(crate) mod database;
 pub(crate) mod redis;
 pub(crate) mod schema;
 mod server;
+mod target;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use komandorr::demo::{Options, Scene, Simulator};
 pub(crate) use server::{Answer, Builder, Server};
+pub(crate) use target::{Target, nowhere};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

@@ -114,6 +114,8 @@ impl Builder {
             // No test talks to the internet: nobody listens there.
             .env("GITHUB_API_URL", "http://127.0.0.1:9")
             .env("TELEGRAM_API_URL", "http://127.0.0.1:9")
+            // Rows that a test has put into the database stay as they are.
+            .env("MONITOR_INTERVAL", "0")
             .envs(self.environment.clone());
         command
     }
@@ -201,6 +203,40 @@ impl Server {
             .await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        let request = self.request(&Method::PUT, path).body(body.to_string());
+        self.send(request.header("content-type", "application/json"))
+            .await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request(&Method::DELETE, path)).await
+    }
+
+    /// Creates a service as the frontend does and gives it as it is after its check.
+    pub(crate) async fn add_service(&self, name: &str, url: &str) -> Value {
+        let body = json!({"name": name, "url": url, "type": "website",
+            "description": "", "group": "", "icon": ""});
+        let answer = self.post("/api/services/", &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.json()
+    }
+
+    /// A service as it is.
+    pub(crate) async fn service(&self, id: &str) -> Value {
+        let answer = self.get(&format!("/api/services/{id}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()
+    }
+
+    /// All services, in their order, after a check.
+    pub(crate) async fn check_all(&self) -> Vec<Value> {
+        let request = self.request(&Method::POST, "/api/services/check-all");
+        let answer = self.send(request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json().as_array().expect("a list").clone()
+    }
+
     /// Chooses another Plex server, as the settings page does.
     pub(crate) async fn choose(&self, plex: &Simulator) {
         let body = json!({"url": plex.url(), "token": plex.token()});
@@ -254,6 +290,13 @@ impl Server {
     pub(crate) async fn stop(mut self) -> Builder {
         self.signal("TERM").await;
         assert!(self.end().await.success());
+        self.builder_again()
+    }
+
+    /// Kills it and gives back what starts it again in the same directory.
+    pub(crate) async fn kill(mut self) -> Builder {
+        self.signal("KILL").await;
+        self.end().await;
         self.builder_again()
     }
 

@@ -16,12 +16,13 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::super::error::PlexError;
-use super::super::server::{self, CONNECT_TIMEOUT};
+use super::super::server::CONNECT_TIMEOUT;
 use super::address::PublicAddresses;
 use super::kind;
 use super::memory::Memory;
 use super::target::{Rules, is_real_plex_tv};
 use crate::app::AppState;
+use crate::outgoing;
 use crate::settings::Settings;
 
 /// The largest picture that is passed on.
@@ -93,7 +94,7 @@ impl PublicHosts {
             let host = plex_tv.host_str().filter(|_| !is_real_plex_tv(plex_tv));
             host.map(str::to_owned)
         };
-        let http = server::verifying(|| {
+        let http = outgoing::verifying(|| {
             reqwest::Client::builder()
                 .user_agent(concat!("Komandorr/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT)
