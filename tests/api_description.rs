@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reqwest::header::HeaderMap;
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::Value;
 
 use crate::documents::sources;
@@ -267,19 +266,6 @@ async fn answers_are_what_the_description_says() {
     assert!(looked_at > 40, "{looked_at}");
 }
 
-/// What is sent, not unpacked on the way.
-async fn sent(server: &Server, path: &str, coding: &str) -> (u16, HeaderMap, Vec<u8>) {
-    let client = Client::builder().no_gzip().build().unwrap();
-    let request = client.get(format!("{}{path}", server.url));
-    let answer = request
-        .header("accept-encoding", coding)
-        .send()
-        .await
-        .unwrap();
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    (status, headers, answer.bytes().await.unwrap().to_vec())
-}
-
 #[tokio::test]
 async fn the_page_of_the_description_needs_nothing_from_elsewhere() {
     let server = Server::builder().start().await;
@@ -295,11 +281,15 @@ async fn the_page_of_the_description_needs_nothing_from_elsewhere() {
     let links: Vec<&str> = links.collect();
     assert_eq!(links.len(), 3, "{links:?}");
     for link in links {
-        let (status, headers, packed) = sent(&server, link, "gzip").await;
+        let (status, headers, packed) = server
+            .sent(&Method::GET, link, &[("accept-encoding", "gzip")])
+            .await;
         assert_eq!(status, 200, "{link}");
         let kind = headers["content-type"].to_str().unwrap();
         assert!(kind.starts_with("text/"), "{kind}");
-        let (_, plain_headers, plain) = sent(&server, link, "identity").await;
+        let (_, plain_headers, plain) = server
+            .sent(&Method::GET, link, &[("accept-encoding", "identity")])
+            .await;
         if headers.contains_key("content-encoding") {
             assert!(packed.len() * 2 < plain.len(), "{link}");
             assert_ne!(headers["etag"], plain_headers["etag"]);
