@@ -4,6 +4,7 @@ mod changes;
 mod routes;
 mod sessions;
 mod slowed;
+mod sockets;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};

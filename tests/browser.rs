@@ -61,7 +61,9 @@ fn chromium() -> Option<&'static str> {
     } else {
         return browser;
     };
-    eprintln!("skipped: {missing} is not installed (make browser)");
+    say(&format!(
+        "skipped: {missing} is not installed (make browser)"
+    ));
     None
 }
 
@@ -76,6 +78,11 @@ fn has_node() -> bool {
     major.is_some_and(|major| major >= 20)
 }
 
+#[expect(clippy::print_stderr, reason = "nobody reads a test's log")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser")
 }
@@ -85,7 +92,7 @@ fn directory() -> PathBuf {
 fn frontend() -> Option<String> {
     let directory = std::env::var("KOMANDORR_FRONTEND").ok();
     if directory.is_none() {
-        eprintln!("skipped: KOMANDORR_FRONTEND names no built frontend");
+        say("skipped: KOMANDORR_FRONTEND names no built frontend");
     }
     directory
 }
@@ -112,7 +119,7 @@ async fn visit(server: &Server, chromium: &str, pages: &[&str], more: Value) {
     let wrong: Vec<_> = visits.iter().filter(|v| !v.findings.is_empty()).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     for visit in &visits {
-        println!("{}: as it should be", visit.path);
+        say(&format!("{}: as it should be", visit.path));
     }
 }
 

@@ -11,7 +11,7 @@
 //!   that, and gone beyond the longest time it may be served. No I/O and no clock of its own.
 //! - [`flight`]: one fetch at a time however many ask; what a waiting reader gets and when.
 //! - [`answer`]: a JSON body made once per fetch and sent as it is; what else keeps its body uses
-//!   the parts of it, [`reply`] and [`Packed`].
+//!   the parts of it, [`reply()`] and [`Packed`].
 //!
 //! The mutex guards a handful of loads and stores. It is never held across an await, a
 //! serialisation or a fetch, so a reader can't be made to wait by another one's slow server.

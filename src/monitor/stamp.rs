@@ -27,12 +27,6 @@ impl Stamp {
         shown.then(|| Self(naive.and_utc().timestamp_micros()))
     }
 
-    /// How long it is from this to a later instant; nothing if that is an earlier one.
-    pub fn until(self, later: Self) -> Duration {
-        let micros = later.0.saturating_sub(self.0);
-        Duration::from_micros(u64::try_from(micros).unwrap_or_default())
-    }
-
     /// Microseconds since 1970.
     pub const fn micros(self) -> i64 {
         self.0
@@ -46,15 +40,6 @@ impl Stamp {
     /// As chrono knows it.
     pub fn utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0).unwrap_or_default()
-    }
-
-    /// Seconds from this to a later instant; negative if that is an earlier one.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "days and years are exact enough"
-    )]
-    pub fn seconds_until(self, later: Self) -> f64 {
-        (later.0 - self.0) as f64 / 1e6
     }
 }
 

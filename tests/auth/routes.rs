@@ -21,7 +21,7 @@ enum For {
 
 use For::{All, Sessions, Users};
 
-/// All that is in `/openapi.json`, in its order, and what is not.
+/// All that is in `/openapi.json`.
 const ROUTES: &[(&str, &str, For)] = &[
     ("GET", "/api/auth/status", All),
     ("POST", "/api/auth/toggle", Users),
@@ -60,6 +60,8 @@ const UNDESCRIBED: &[(&str, &str, For)] = &[
     ("GET", "/assets/none.js", All),
     ("GET", "/icons/none.png", All),
     ("GET", "/docs", Sessions),
+    ("GET", "/docs/swagger-ui.css", Sessions),
+    ("GET", "/release.txt", All),
     ("GET", "/docs/swagger-ui.css", Sessions),
     ("GET", "/openapi.json", Sessions),
     ("GET", "/api", Users),

@@ -18,7 +18,7 @@ fn set_cookie(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Logs in and returns the cookie as a browser sends it back.
-async fn log_in(server: &Server) -> String {
+pub(super) async fn log_in(server: &Server) -> String {
     let answer = server
         .send(browser(right(get(server, "/api/health"))))
         .await;
