@@ -3,8 +3,8 @@
 use std::io::Read as _;
 use std::os::unix::fs::symlink;
 
+use reqwest::Method;
 use reqwest::header::HeaderMap;
-use reqwest::{Client, Method};
 
 use crate::harness::{Server, raw};
 
@@ -82,26 +82,8 @@ fn put(server: &Server, path: &str, content: impl AsRef<[u8]>) {
     std::fs::write(path, content).unwrap();
 }
 
-/// What is sent, not unpacked on the way.
 async fn sent(server: &Server, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, Vec<u8>) {
-    sent_to(server, &Method::GET, path, headers).await
-}
-
-async fn sent_to(
-    server: &Server,
-    method: &Method,
-    path: &str,
-    headers: &[(&str, &str)],
-) -> (u16, HeaderMap, Vec<u8>) {
-    let client = Client::builder().no_gzip().build().unwrap();
-    let url = format!("{}{path}", server.url);
-    let mut request = client.request(method.clone(), url);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let answer = request.send().await.unwrap();
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    (status, headers, answer.bytes().await.unwrap().to_vec())
+    server.sent(&Method::GET, path, headers).await
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
@@ -140,7 +122,7 @@ async fn what_consists_of_text_is_sent_compressed() {
         assert!(text(headers, "content-type").contains("javascript"));
     }
     assert_ne!(plain["etag"], packed["etag"]);
-    let (_, head, empty) = sent_to(&server, &Method::HEAD, "/assets/big.js", &gzip).await;
+    let (_, head, empty) = server.sent(&Method::HEAD, "/assets/big.js", &gzip).await;
     assert_eq!(
         (head["etag"].clone(), empty),
         (packed["etag"].clone(), vec![])

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -174,9 +174,14 @@ pub struct StorageMetrics {
     #[serde(default, deserialize_with = "readable")]
     pub disks: Vec<Disk>,
     /// When it was reported.
-    #[serde(skip_deserializing)]
+    #[serde(default, deserialize_with = "unread")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_updated: Option<Stamp>,
+}
+
+/// The time is read from a column of its own. (What serde skips, the description of the API lacks.)
+fn unread<'de, D: Deserializer<'de>>(there: D) -> Result<Option<Stamp>, D::Error> {
+    IgnoredAny::deserialize(there).map(|_ignored| None)
 }
 
 /// Where something is mounted.

@@ -193,6 +193,24 @@ impl Server {
         }
     }
 
+    /// Status, headers and body as they are sent, not unpacked on the way.
+    pub(crate) async fn sent(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (u16, HeaderMap, Vec<u8>) {
+        let client = Client::builder().no_gzip().build().unwrap();
+        let mut request = client.request(method.clone(), format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.timeout(DEADLINE).send().await.expect("an answer");
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer.bytes().await.expect("a whole body");
+        (status, headers, body.to_vec())
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(self.request(&Method::GET, path)).await
     }

@@ -113,6 +113,7 @@ fn described(found: &Found, form: &Form, status: StatusCode) -> Response {
     if let Some(date) = found.stamp.modified.and_then(date) {
         headers.insert(header::LAST_MODIFIED, date);
     }
+    // RFC 9110, 15.4.5: a 304 does not repeat what the client has.
     if status != StatusCode::NOT_MODIFIED
         && let Ok(kind) = HeaderValue::try_from(kind(found))
     {
