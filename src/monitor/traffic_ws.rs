@@ -61,6 +61,7 @@ impl Default for Sockets {
     responses(
         (status = 101, description = "A WebSocket"),
         (status = 400, body = Detail, description = "No handshake of a WebSocket"),
+        (status = 403, body = Detail, description = "From a page of another site"),
         (status = 503, body = Detail, description = "There are too many"),
     ))]
 async fn open_socket(
