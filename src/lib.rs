@@ -115,7 +115,15 @@ pub async fn run(
         tracing::warn!("The address could not be noted in the data directory: {error}");
     }
     announce(address)?;
-    web::serve::serve(listener, web::router(app.clone()), shutdown).await;
+    // What was measured is saved at once, whatever the last requests take: Docker may not wait.
+    let early = async {
+        app.stop.cancelled().await;
+        monitor::save_rest(&app).await;
+    };
+    tokio::join!(
+        web::serve::serve(listener, web::router(app.clone()), shutdown),
+        early
+    );
 
     tracing::info!("Shutting down Komandorr");
     tasks.stop(STOP_GRACE).await;

@@ -27,7 +27,7 @@ pub(super) async fn add(app: &AppState, form: Form) -> ApiResult<Arc<Watched>> {
         let service = Service::new(Uuid::new_v4().to_string(), form);
         let (id, stored) = (service.id.clone(), service.form.clone());
         app.store
-            .write(|c| Box::pin(async move { rows::create(c, &id, stored).await }))
+            .write_for_certain(|c| Box::pin(async move { rows::create(c, &id, stored).await }))
             .await
             .map_err(failed)?;
         tracing::info!("Added service: {}", named(&service.form));
@@ -53,7 +53,7 @@ pub(super) async fn change(
         let stored = form.clone();
         let found = app
             .store
-            .write(|c| Box::pin(async move { rows::change(c, &id, stored).await }))
+            .write_for_certain(|c| Box::pin(async move { rows::change(c, &id, stored).await }))
             .await
             .map_err(failed)?;
         if !found {
@@ -76,7 +76,7 @@ pub(super) async fn remove(app: &AppState, id: String) -> ApiResult<()> {
         let watched = app.monitor.known(&id)?;
         let removed = id.clone();
         app.store
-            .write(|c| {
+            .write_for_certain(|c| {
                 Box::pin(async move {
                     rows::remove(c, &removed).await?;
                     traffic_hours::forget(c, &removed).await
@@ -91,7 +91,8 @@ pub(super) async fn remove(app: &AppState, id: String) -> ApiResult<()> {
     .await
 }
 
-/// Makes one edit after the other, each to its end even if its client leaves.
+/// Makes one edit after the other, each to its end even if its client leaves or is told to try
+/// later: what is in the database is in memory too.
 async fn in_turn<T, F>(
     app: &AppState,
     edit: impl FnOnce(AppState) -> F + Send + 'static,

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PLACES: usize = 64;
 /// Of the answer's body, what is read. A page has less; a stream has no end.
 const READ: usize = 256 * 1024;
-const MOST_REDIRECTS: usize = 10;
+const MOST_REDIRECTS: usize = 20;
 /// Cookies that are kept on the way through redirects.
 const MOST_COOKIES: usize = 50;
 

@@ -34,6 +34,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const LAST_SAVE: Duration = Duration::from_secs(1);
 /// Rows of traffic that a batch accounts for: more than agents bring in while one is written.
 const ACCOUNTED_AT_ONCE: i64 = 50_000;
+/// Rows that a batch removes beyond as many as it adds: 3.3.0 may have left any number, and other
+/// writes wait.
+const PRUNED_AT_ONCE: i64 = 10_000;
 /// Name of the last batch, in the store's state.
 const LAST_BATCH: &str = "monitor_batch";
 
@@ -86,14 +89,29 @@ pub fn start_recorder(app: &AppState, tasks: &Tasks) {
 }
 
 /// Writes what is left, when nothing more is to come. A stop does not wait for it as long as the
-/// recorder does; what is queued by then is still written when the store is closed.
+/// recorder does; what is queued by then is still written when the store is closed, so all of it is
+/// queued before any of it is waited for.
 pub async fn save_rest(app: &AppState) {
     if !app.store.is_writable() {
         return;
     }
-    let saved = timeout(LAST_SAVE, save(app)).await;
-    if let Err((error, _)) = saved.unwrap_or(Ok(())) {
-        tracing::error!("Failed to save services to database: {error}");
+    let pending = app.monitor.recorder.lock().await.pending.take();
+    let rest = Batch::collect(&app.monitor).map(Arc::new);
+    let write = async |batch: Option<Arc<Batch>>| match batch {
+        Some(batch) => {
+            app.store
+                .write(move |c| Box::pin(async move { batch.write(c).await }))
+                .await
+        }
+        None => Ok(()),
+    };
+    let both = async { tokio::join!(write(pending), write(rest)) };
+    match timeout(LAST_SAVE, both).await {
+        Ok((Ok(()), Ok(()))) => {}
+        Ok((Err(error), _) | (_, Err(error))) => {
+            tracing::error!("Failed to save services to database: {error}");
+        }
+        Err(_) => tracing::warn!("The last measurements are still being written"),
     }
 }
 
@@ -159,8 +177,12 @@ impl Batch {
         // Rows that have not been counted must not be removed.
         let accounted = traffic_hours::account(connection, ACCOUNTED_AT_ONCE).await?;
         let accounted = accounted.map_or(0, |accounted| accounted.up_to);
+        let added: usize = written.iter().map(|entry| entry.points.len()).sum();
+        let mut budget = i64::try_from(added)
+            .unwrap_or(i64::MAX)
+            .saturating_add(PRUNED_AT_ONCE);
         for entry in written {
-            entry.prune(connection, accounted).await?;
+            entry.prune(connection, accounted, &mut budget).await?;
         }
         set_state(connection, LAST_BATCH, &self.name).await
     }
@@ -204,6 +226,7 @@ impl Entry {
         &self,
         connection: &mut SqliteConnection,
         accounted: i64,
+        budget: &mut i64,
     ) -> Result<(), sqlx::Error> {
         let points = &self.points;
         for (history, grown, up_to) in [
@@ -220,7 +243,7 @@ impl Entry {
             ),
         ] {
             if grown {
-                rows::prune(connection, history, &self.id, up_to).await?;
+                *budget -= rows::prune(connection, history, &self.id, up_to, *budget).await?;
             }
         }
         Ok(())

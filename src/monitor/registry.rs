@@ -99,6 +99,11 @@ impl Unsaved {
         points.push(point);
     }
 
+    /// How many points.
+    pub(super) fn len(&self) -> usize {
+        self.responses.len() + self.traffic_points.len() + self.storage_points.len()
+    }
+
     /// Whether the database has everything.
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -13,10 +13,6 @@ use super::model::{
 };
 use super::stamp::Stamp;
 
-/// Rows of one history of one service that are removed at a time: 3.3.0 may have left any number,
-/// and other writes wait. No batch adds more, so that a history does not grow.
-const PRUNED_AT_ONCE: i64 = 2_000;
-
 /// A table of points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum History {
@@ -247,25 +243,27 @@ async fn insert<T>(
 }
 
 /// Removes the oldest rows of a service behind the newest [`STORED_POINTS`], as far as they are not
-/// behind `up_to`.
+/// behind `up_to`, and `most` of them; how many.
 pub(super) async fn prune(
     connection: &mut SqliteConnection,
     history: History,
     id: &str,
     up_to: i64,
-) -> Result<(), sqlx::Error> {
+    most: i64,
+) -> Result<i64, sqlx::Error> {
     let table = history.table();
     let unwanted = format!(
         "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE service_id = ?1 AND id <= \
          min(?2, (SELECT id FROM {table} WHERE service_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?3)) \
          ORDER BY id LIMIT ?4)"
     );
-    sqlx::query(AssertSqlSafe(unwanted))
+    let done = sqlx::query(AssertSqlSafe(unwanted))
         .bind(id.to_owned())
         .bind(up_to)
         .bind(i64::try_from(STORED_POINTS).unwrap_or(i64::MAX))
-        .bind(PRUNED_AT_ONCE)
+        // A negative limit would be none.
+        .bind(most.max(0))
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(i64::try_from(done.rows_affected()).unwrap_or(i64::MAX))
 }

@@ -209,7 +209,8 @@ impl StorageSummary {
     /// The share is that of the exact sums.
     fn rounded(self) -> Self {
         let usage = if self.total_capacity > 0.0 {
-            self.total_used / self.total_capacity * 100.0
+            // JSON knows no infinity.
+            (self.total_used / self.total_capacity * 100.0).min(f64::MAX)
         } else {
             0.0
         };

@@ -250,7 +250,6 @@ impl Cursor {
 }
 
 /// A row of `traffic_history`; what can't be used is `None`.
-#[derive(sqlx::FromRow)]
 struct Report {
     id: i64,
     service_id: Option<String>,
@@ -259,25 +258,47 @@ struct Report {
     up: Option<f64>,
 }
 
+/// As SQLite has it: what is declared as text may hold any bytes.
+type Row = (
+    i64,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<f64>,
+    Option<f64>,
+);
+
+impl From<Row> for Report {
+    fn from((id, service_id, timestamp, down, up): Row) -> Self {
+        let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes?).ok();
+        Self {
+            id,
+            service_id: text(service_id),
+            timestamp: text(timestamp),
+            down,
+            up,
+        }
+    }
+}
+
 impl Report {
     async fn after(
         connection: &mut SqliteConnection,
         id: i64,
         most: i64,
     ) -> Result<Vec<Self>, sqlx::Error> {
-        sqlx::query_as(
-            "SELECT id, CAST(service_id AS TEXT) AS service_id, \
-                 CAST(timestamp AS TEXT) AS timestamp, \
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT id, CAST(service_id AS BLOB), CAST(timestamp AS BLOB), \
                  CASE WHEN typeof(total_down) IN ('integer', 'real') \
-                     THEN CAST(total_down AS REAL) END AS down, \
+                     THEN CAST(total_down AS REAL) END, \
                  CASE WHEN typeof(total_up) IN ('integer', 'real') \
-                     THEN CAST(total_up AS REAL) END AS up \
+                     THEN CAST(total_up AS REAL) END \
              FROM traffic_history WHERE id > ? ORDER BY id LIMIT ?",
         )
         .bind(id)
         .bind(most)
         .fetch_all(connection)
-        .await
+        .await?;
+        Ok(rows.into_iter().map(Self::from).collect())
     }
 
     /// The last one of a service up to `id`.
@@ -286,18 +307,19 @@ impl Report {
         service: &str,
         id: i64,
     ) -> Result<Option<Self>, sqlx::Error> {
-        sqlx::query_as(
-            "SELECT id, NULL AS service_id, NULL AS timestamp, \
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT id, NULL, NULL, \
                  CASE WHEN typeof(total_down) IN ('integer', 'real') \
-                     THEN CAST(total_down AS REAL) END AS down, \
+                     THEN CAST(total_down AS REAL) END, \
                  CASE WHEN typeof(total_up) IN ('integer', 'real') \
-                     THEN CAST(total_up AS REAL) END AS up \
+                     THEN CAST(total_up AS REAL) END \
              FROM traffic_history WHERE service_id = ? AND id <= ? ORDER BY id DESC LIMIT 1",
         )
         .bind(service.to_owned())
         .bind(id)
         .fetch_optional(connection)
-        .await
+        .await?;
+        Ok(row.map(Self::from))
     }
 }
 

@@ -64,6 +64,8 @@ pub(super) struct Stamp {
     modified: (i64, i64),
     length: u64,
     inode: u64,
+    /// Who may read it: a file that could not be read is looked at again when that changes.
+    owner: (u32, u32, u32),
 }
 
 impl ConfigFile {
@@ -84,6 +86,7 @@ impl ConfigFile {
             modified: (meta.mtime(), meta.mtime_nsec()),
             length: meta.len(),
             inode: meta.ino(),
+            owner: (meta.uid(), meta.gid(), meta.mode()),
         })
     }
 

@@ -58,6 +58,8 @@ impl Sources<'_> {
     pub(super) fn text(&mut self, section: &str, key: &str, name: &'static str) -> String {
         match self.stored(section, key) {
             Some(Value::String(text)) => return text,
+            // People write keys of digits without quotes.
+            Some(Value::Number(number)) => return number.to_string(),
             Some(_) => self.warn(format!(
                 "config.json: {section}.{key} is not a string and is ignored"
             )),

@@ -23,6 +23,9 @@ pub struct SettingsStore {
     file: Arc<ConfigFile>,
     current: watch::Sender<Arc<Settings>>,
     seen: Mutex<Seen>,
+    /// Held from reading the file until it is written, also when nobody waits for that any longer:
+    /// a handler may be dropped, but writing goes on.
+    turn: Arc<Mutex<()>>,
 }
 
 /// The file as it was seen last. Its lock is held by whoever changes the settings.
@@ -56,6 +59,7 @@ impl SettingsStore {
             file: Arc::new(file),
             current: watch::Sender::new(Arc::new(settings)),
             seen: Mutex::new(Seen { stamp, document }),
+            turn: Arc::default(),
         })
     }
 
@@ -99,6 +103,7 @@ impl SettingsStore {
         &self,
         change: impl FnOnce(&mut Map<String, Value>) -> T + Send,
     ) -> Result<T, SettingsError> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
         let mut seen = self.seen.lock().await;
         let on_disk = self.on_disk(ConfigFile::load).await?;
         // Of a file that has gone, what was in force is written anew: to go on without it could
@@ -106,11 +111,17 @@ impl SettingsStore {
         let mut document = on_disk.clone().unwrap_or_else(|| seen.document.clone());
         let told = change(&mut document);
         let settings = self.merged(&document)?;
-        if on_disk.as_ref() != Some(&document) {
+        if on_disk.as_ref() == Some(&document) {
+            seen.stamp = self.on_disk(|file| Ok(file.stamp())).await?;
+        } else {
             let written = document.clone();
-            self.on_disk(move |file| file.write(&written)).await?;
+            let write = move |file: &ConfigFile| {
+                let _turn = turn;
+                file.write(&written)?;
+                Ok(file.stamp())
+            };
+            seen.stamp = self.on_disk(write).await?;
         }
-        seen.stamp = self.on_disk(|file| Ok(file.stamp())).await?;
         seen.document = document;
         self.publish(settings);
         Ok(told)

@@ -99,7 +99,25 @@ impl Store {
             + 'static,
     {
         match &self.writer {
-            Some(writer) => writer.write(job).await,
+            Some(writer) => writer.write(job, false).await,
+            None => Err(StoreError::ReadOnly),
+        }
+    }
+
+    /// As [`Self::write`], for who has to know what became of it: a job that has begun within 5 s is
+    /// waited for as long as it takes, so [`StoreError::Busy`] means that it is never done.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_for_certain<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
+            + Send
+            + 'static,
+    {
+        match &self.writer {
+            Some(writer) => writer.write(job, true).await,
             None => Err(StoreError::ReadOnly),
         }
     }

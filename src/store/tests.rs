@@ -140,6 +140,34 @@ async fn who_waits_too_long_is_told_so_and_the_write_is_not_done_later() {
 }
 
 #[tokio::test]
+async fn who_has_to_know_waits_for_a_write_that_has_begun() {
+    let (_directory, store) = store().await;
+    let (release, released) = oneshot::channel::<()>();
+    let (tell, told) = oneshot::channel();
+    let writing = Arc::clone(&store);
+    let written = tokio::spawn(async move {
+        let job = writing.write_for_certain(|c| {
+            Box::pin(async move {
+                c.execute("INSERT INTO numbers VALUES (1)").await?;
+                tell.send(()).unwrap();
+                let _ = released.await;
+                Ok(())
+            })
+        });
+        job.await
+    });
+    told.await.unwrap();
+    tokio::time::pause();
+    let late = insert(&store, 5).await;
+    tokio::time::resume();
+    assert!(matches!(late, Err(StoreError::Busy)), "{late:?}");
+    assert!(!written.is_finished(), "its five seconds are over, too");
+    release.send(()).unwrap();
+    written.await.unwrap().unwrap();
+    assert_eq!(numbers(&store).await, [1]);
+}
+
+#[tokio::test]
 async fn a_full_queue_is_waited_for_and_not_for_ever() {
     let (_directory, store) = store().await;
     let release = held(&store).await;

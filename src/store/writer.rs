@@ -74,8 +74,9 @@ impl Writer {
         Self { queue }
     }
 
-    /// Runs `job` and returns when it is on disk.
-    pub(super) async fn write<T, F>(&self, job: F) -> Result<T, StoreError>
+    /// Runs `job` and returns when it is on disk. Once the job has begun, `patient` callers wait for
+    /// its outcome as long as that takes; for the others it may be done after they have given up.
+    pub(super) async fn write<T, F>(&self, job: F, patient: bool) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
@@ -85,20 +86,22 @@ impl Writer {
         let deadline = Instant::now() + PATIENCE;
         let place = timeout_at(deadline, self.queue.reserve()).await;
         let place = place.map_err(|_| StoreError::Busy)?.map_err(|_| closed())?;
-        let (tell, told) = oneshot::channel();
+        let (tell, mut told) = oneshot::channel();
         let taken = Arc::new(AtomicBool::new(false));
         place.send(Message::Write(Write {
             taken: Arc::clone(&taken),
             run: prepare(job, tell),
         }));
-        match timeout_at(deadline, told).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(closed()),
-            Err(_) => {
-                taken.store(true, Ordering::Release);
-                Err(StoreError::Busy)
+        let told = if let Ok(told) = timeout_at(deadline, &mut told).await {
+            told
+        } else {
+            let has_begun = taken.swap(true, Ordering::AcqRel);
+            if !(has_begun && patient) {
+                return Err(StoreError::Busy);
             }
-        }
+            told.await
+        };
+        told.unwrap_or_else(|_| Err(closed()))
     }
 
     /// How many messages wait.

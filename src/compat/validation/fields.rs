@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 use super::{Problem, Wrong, scalars};
 
+/// Nobody reads more of them, and a long list of broken things would take much memory.
+const MOST_PROBLEMS: usize = 100;
+
 /// The fields of a JSON object, taken one by one; what is wrong with them is collected, so that
 /// one answer names all of it.
 #[derive(Debug)]
@@ -127,6 +130,9 @@ impl Fields {
         };
         let mut list = Vec::with_capacity(elements.len());
         for (index, element) in elements.into_iter().enumerate() {
+            if self.problems.len() >= MOST_PROBLEMS {
+                break;
+            }
             let mut at = self.place(name);
             at.push(index.into());
             list.extend(self.inner(element, at));
@@ -319,6 +325,13 @@ mod tests {
                 ("bool_type", json!(["body", "loud"]), json!(null)),
             ]
         );
+    }
+
+    #[test]
+    fn a_long_list_of_broken_things_is_not_read_to_its_end() {
+        let broken = vec![json!({}); 50_000];
+        let found = problems(json!({"paths": broken, "more": broken}));
+        assert_eq!(found.len(), MOST_PROBLEMS);
     }
 
     #[test]

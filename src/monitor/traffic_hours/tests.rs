@@ -58,6 +58,23 @@ async fn sums(store: &Store) -> (i64, i64) {
 }
 
 #[tokio::test]
+async fn a_row_with_bytes_that_are_no_text_hides_no_other() {
+    let (_directory, store) = store().await;
+    report(&store, &[("a", 3, Some(1.0), None)]).await;
+    let odd = sqlx::query(
+        "INSERT INTO traffic_history (service_id, timestamp, bandwidth_up, bandwidth_down, \
+         total_up, total_down) VALUES (CAST(x'ff61' AS TEXT), CAST(x'ff' AS TEXT), 0, 0, 1, 1)",
+    );
+    store
+        .write(|c| Box::pin(async move { odd.execute(c).await }))
+        .await
+        .unwrap();
+    report(&store, &[("a", 1, Some(4.0), None)]).await;
+    seed(&store).await.unwrap();
+    assert_eq!(sums(&store).await, (3, 3));
+}
+
+#[tokio::test]
 async fn increases_are_added_up_and_a_counter_may_begin_anew() {
     let (_directory, store) = store().await;
     let (down, up) = (Some(200.5), Some(1.0));

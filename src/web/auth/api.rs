@@ -179,8 +179,11 @@ async fn store(
     })?;
     if saved {
         Ok(())
-    } else {
+    } else if app.settings.current().auth.enabled {
         Err(answer_to(Refusal::Wrong, true))
+    } else {
+        // Never a 401 while log-in is off.
+        Err(ApiError::unavailable("The log-in was changed meanwhile"))
     }
 }
 

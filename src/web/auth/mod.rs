@@ -90,7 +90,7 @@ pub(super) async fn require(
     match decision {
         Decision::Pass(cookie) => {
             request.extensions_mut().insert(AdmittedBy(revision));
-            let response = answer(&app, request, next).await;
+            let response = answer(&app, request, next, revision).await;
             match cookie {
                 Some(token) => app.access.cookie.set(response, &token, client.secure),
                 None => response,
@@ -112,16 +112,16 @@ pub(super) async fn require(
 
 /// Runs the handler. What changes something ends with the log-in that it was let through by: its
 /// body may arrive long after a password was changed.
-async fn answer(app: &AppState, request: Request, next: Next) -> Response {
-    let of_log_in = request.uri().path().starts_with(OF_LOG_IN);
-    if of_log_in || is_read(request.method()) {
+async fn answer(app: &AppState, request: Request, next: Next, revision: u64) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    if is_read(method) || path.starts_with(OF_LOG_IN) || !needs_credentials(method, path) {
         return next.run(request).await;
     }
-    let mut ends = app.access.ends();
+    let mut settings = app.settings.subscribe();
     tokio::select! {
         biased;
         response = next.run(request) => response,
-        _ = ends.changed() => {
+        _ = settings.wait_for(|now| now.auth_revision != revision) => {
             ApiError::unavailable("The log-in was changed meanwhile").into_response()
         }
     }
