@@ -228,7 +228,7 @@ async fn nothing_that_lies_there_can_run() {
         assert_eq!(header(&icon, "x-content-type-options"), "nosniff");
         assert_eq!(
             header(&icon, "content-security-policy"),
-            "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; sandbox"
         );
         let disposition = if is_attachment { "attachment" } else { "" };
         assert_eq!(header(&icon, "content-disposition"), disposition, "{name}");

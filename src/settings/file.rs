@@ -64,8 +64,8 @@ pub(super) struct Stamp {
     modified: (i64, i64),
     length: u64,
     inode: u64,
-    /// Who may read it: a file that could not be read is looked at again when that changes.
-    owner: (u32, u32, u32),
+    /// A file that could not be read is looked at again when it is given to somebody else.
+    owner: (u32, u32),
 }
 
 impl ConfigFile {
@@ -86,7 +86,7 @@ impl ConfigFile {
             modified: (meta.mtime(), meta.mtime_nsec()),
             length: meta.len(),
             inode: meta.ino(),
-            owner: (meta.uid(), meta.gid(), meta.mode()),
+            owner: (meta.uid(), meta.gid()),
         })
     }
 
