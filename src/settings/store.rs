@@ -68,6 +68,11 @@ impl SettingsStore {
         Arc::clone(&self.current.borrow())
     }
 
+    /// [`Settings::auth_revision`] of this moment.
+    pub fn auth_revision(&self) -> u64 {
+        self.current.borrow().auth_revision
+    }
+
     /// Every setting with its source, for people; secrets are masked.
     pub async fn describe(&self) -> Vec<Described> {
         describe(&self.env, &self.overrides, &self.seen.lock().await.document)

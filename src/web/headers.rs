@@ -1,9 +1,6 @@
 //! Headers that every answer carries.
 
-use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Nothing is what a browser guesses it to be; other sites do not learn our addresses, which hold
 /// invite codes; no page of ours needs these devices. No `X-Frame-Options` and no
@@ -26,17 +23,17 @@ const ALWAYS: [(HeaderName, HeaderValue); 3] = [
 /// For answers of the API that say nothing else: settings hold passwords.
 const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-store");
 
+/// Whether what this path answers may hold what is nobody else's business.
+pub(super) fn is_private(path: &str) -> bool {
+    path.starts_with("/api/") || path == "/openapi.json"
+}
+
 /// Adds what the answer does not have yet.
-pub(super) async fn secure(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let of_the_api = path.starts_with("/api/") || path == "/openapi.json";
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+pub(super) fn complete(headers: &mut HeaderMap, is_private: bool) {
     for (name, value) in &ALWAYS {
         headers.entry(name).or_insert_with(|| value.clone());
     }
-    if of_the_api {
+    if is_private {
         headers.entry(header::CACHE_CONTROL).or_insert(NOT_KEPT);
     }
-    response
 }

@@ -67,14 +67,13 @@ pub fn router(app: AppState) -> Router {
 
 /// What every request passes, from the outside in.
 fn layered(routes: Router<AppState>, app: &AppState) -> Router<AppState> {
-    // One stack, for each call of `Router::layer` costs every request a boxed service more.
+    // One stack, for each call of `Router::layer` costs every request a boxed service more; and as
+    // few functions as can be, for each clones all that is further in.
     let layers = ServiceBuilder::new()
         // Outside of the log-in: a browser sends no credentials with its preliminary question.
         .layer(cors(&app.settings.current().cors_origins))
         .layer(middleware::from_fn(requests::observe))
-        .layer(middleware::from_fn(headers::secure))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(app.clone(), origin::guard))
         .layer(middleware::from_fn_with_state(app.clone(), auth::require))
         .layer(DefaultBodyLimit::max(LARGEST_BODY));
     routes.layer(layers)

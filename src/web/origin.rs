@@ -3,33 +3,28 @@
 
 use std::sync::Mutex;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
 use url::{Host, Url};
 
 use super::error::ApiError;
-use crate::app::AppState;
 use crate::settings::Settings;
 
 /// Public names that a warning was written for; more would only fill the log.
 const MOST_WARNINGS: usize = 8;
 
-/// Refuses what another site has sent, and what was sent to another name.
-pub(super) async fn guard(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    let settings = app.settings.current();
+/// Why a request is refused: another site has sent it, or it was sent to another name.
+pub(super) fn refusal(request: &Request, settings: &Settings) -> Option<ApiError> {
     let headers = request.headers();
-    if let Some(host) = headers.get(header::HOST)
-        && !is_welcome(host, &settings)
-    {
-        return ApiError::forbidden("This server is not called by this name").into_response();
+    let host = headers.get(header::HOST);
+    if host.is_some_and(|host| !is_welcome(host, settings)) {
+        return Some(ApiError::forbidden(
+            "This server is not called by this name",
+        ));
     }
-    if changes_something(&request) && is_cross_site(headers, &settings.cors_origins) {
-        return ApiError::forbidden("Requests of other sites are refused").into_response();
-    }
-    next.run(request).await
+    let is_foreign = changes_something(request) && is_cross_site(headers, &settings.cors_origins);
+    is_foreign.then(|| ApiError::forbidden("Requests of other sites are refused"))
 }
 
 /// Whether the server may be called by this name.

@@ -1,5 +1,5 @@
-//! One log line and one deadline per request, and the only place where the cause of a 500 is
-//! written.
+//! One log line and one deadline per request, the headers of every answer, and the only place where
+//! the cause of a 500 is written.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::time::timeout;
 
 use super::error::{ApiError, Cause};
+use super::headers;
 
 /// For a request in all, its body included. Longer than any chain of upstream calls may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -20,10 +21,12 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
     static NEXT_ID: AtomicU64 = AtomicU64::new(1);
     let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
     let (method, route) = (request.method().clone(), Route::of(&request));
+    let is_private = headers::is_private(request.uri().path());
     let started = Instant::now();
     // Polls the handler before its timer, unlike a layer: most answers never set one.
     let response = timeout(REQUEST_TIMEOUT, next.run(request)).await;
-    let response = response.unwrap_or_else(|_| ApiError::request_timeout().into_response());
+    let mut response = response.unwrap_or_else(|_| ApiError::request_timeout().into_response());
+    headers::complete(response.headers_mut(), is_private);
     let status = response.status().as_u16();
     let ms = started.elapsed().as_secs_f64() * 1e3;
     tracing::debug!("Request {id:08x}: {method} {route} -> {status} in {ms:.1} ms");

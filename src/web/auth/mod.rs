@@ -1,4 +1,5 @@
-//! Log-in: which requests ask for credentials, and whether they have them.
+//! Log-in: which requests ask for credentials, and whether they have them. Requests of other sites
+//! end here too.
 
 mod api;
 
@@ -11,8 +12,8 @@ pub(super) use api::router;
 
 use super::client::Client;
 use super::error::ApiError;
-use super::is_read;
 use super::requests::Route;
+use super::{is_read, origin};
 use crate::access::{Cookie, Refusal};
 use crate::app::AppState;
 use crate::settings::Settings;
@@ -60,20 +61,20 @@ enum Decision {
     Refuse(Refusal),
 }
 
-/// Lets a request through if its path is public, log-in is off, or its credentials are right. The
-/// settings are asked every time, so that a change needs no restart.
+/// Lets a request through if nothing is wrong with where it comes from, and its path is public,
+/// log-in is off, or its credentials are right. The settings are asked every time, so that a change
+/// needs no restart.
 pub(super) async fn require(
     State(app): State<AppState>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let client = Client::of(
-        request.extensions(),
-        request.headers(),
-        &app.settings.current().access,
-    );
-    let (revision, decision) = loop {
-        let settings = app.settings.current();
+    let mut settings = app.settings.current();
+    if let Some(refusal) = origin::refusal(&request, &settings) {
+        return refusal.into_response();
+    }
+    let client = Client::of(request.extensions(), request.headers(), &settings.access);
+    let decision = loop {
         // Not the request as a whole, whose body can't be shared across an await.
         let asked = Asked {
             method: request.method(),
@@ -83,13 +84,17 @@ pub(super) async fn require(
         };
         let decision = decide(&app, &settings, asked).await;
         // It may have taken a while; what counts is the log-in of now.
-        if app.settings.current().auth_revision == settings.auth_revision {
-            break (settings.auth_revision, decision);
+        if app.settings.auth_revision() == settings.auth_revision {
+            break decision;
         }
+        settings = app.settings.current();
     };
+    let revision = settings.auth_revision;
     match decision {
         Decision::Pass(cookie) => {
-            request.extensions_mut().insert(AdmittedBy(revision));
+            if request.uri().path().starts_with(OF_LOG_IN) {
+                request.extensions_mut().insert(AdmittedBy(revision));
+            }
             let response = answer(&app, request, next, revision).await;
             match cookie {
                 Some(token) => app.access.cookie.set(response, &token, client.secure),
