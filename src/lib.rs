@@ -1,7 +1,7 @@
 //! Komandorr's backend: a self-hosted dashboard for people who run a Plex server.
 //!
 //! One axum binary. `docs/architecture.md` is the map of this crate; imports point one way:
-//! `main → web → features (plex, monitor, integrations) → access, cache, store, settings`.
+//! `main → web → features (plex, monitor, invites, integrations) → access, cache, store, settings`.
 
 pub mod access;
 pub mod app;
@@ -14,6 +14,7 @@ pub mod demo;
 pub mod healthcheck;
 pub mod instance;
 pub mod integrations;
+pub mod invites;
 pub mod logging;
 pub mod monitor;
 pub mod outgoing;

@@ -13,12 +13,16 @@
 //! - [`answer`]: a JSON body made once per fetch and sent as it is; what else keeps its body uses
 //!   the parts of it, [`reply()`] and [`Packed`].
 //!
+//! What is worth keeping for a moment only, by questions that are not known beforehand, has a cache
+//! of another kind: [`Brief`].
+//!
 //! The mutex guards a handful of loads and stores. It is never held across an await, a
 //! serialisation or a fetch, so a reader can't be made to wait by another one's slow server.
 
 mod accepts;
 pub mod answer;
 mod backoff;
+mod brief;
 mod cached;
 pub mod entry;
 pub mod flight;
@@ -40,6 +44,7 @@ use tokio::time::Instant;
 
 pub use accepts::Accepts;
 pub use answer::Answer;
+pub(crate) use brief::Brief;
 pub use cached::{Cached, Freshness, Stored};
 pub use entry::{CacheEntry, Policy, REFRESH_AT};
 pub use flight::{offer, read, recent, refresh};

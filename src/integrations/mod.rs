@@ -4,6 +4,8 @@ mod github;
 mod outside;
 mod releases;
 mod telegram;
+#[expect(dead_code, reason = "the services come with the next changes")]
+mod upstream;
 mod version;
 
 use utoipa_axum::router::OpenApiRouter;

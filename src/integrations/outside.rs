@@ -1,5 +1,6 @@
-//! [`Outside`]: the way to servers on the internet. Certificates are checked, redirects are not
-//! followed (they would be handed our keys), every call has a deadline and a largest answer.
+//! [`Outside`]: the way to other servers. Certificates are checked but on private networks (see
+//! [`outgoing::is_private`]), redirects are not followed (they would be handed our keys), every call has a deadline
+//! and a largest answer.
 
 use std::time::Duration;
 
@@ -7,16 +8,18 @@ use bytes::{Bytes, BytesMut};
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response};
 use tokio::time::timeout;
+use url::Url;
 
 use crate::outgoing;
 
 /// To the first byte that goes out.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The way to servers on the internet.
+/// The way to other servers.
 #[derive(Clone, Debug)]
 pub struct Outside {
-    http: reqwest::Client,
+    verifying: reqwest::Client,
+    trusting: reqwest::Client,
 }
 
 /// Why a call has failed. Names no address, for some hold a key.
@@ -43,6 +46,8 @@ pub struct Reply {
     pub status: u16,
     /// Seconds to wait before the next call, if it says so.
     pub retry_after: Option<Duration>,
+    /// Whether its content type is that of JSON.
+    pub is_json: bool,
     /// The whole body.
     pub body: Bytes,
 }
@@ -51,18 +56,31 @@ impl Outside {
     /// # Errors
     /// TLS can't be set up.
     pub fn new() -> Result<Self, reqwest::Error> {
-        let http = outgoing::verifying(|| {
+        let builder = || {
             reqwest::Client::builder()
                 .user_agent(concat!("Komandorr/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT)
                 .redirect(Policy::none())
-        })?;
-        Ok(Self { http })
+        };
+        Ok(Self {
+            verifying: outgoing::verifying(builder)?,
+            trusting: builder().tls_danger_accept_invalid_certs(true).build()?,
+        })
     }
 
-    /// To make a request with.
+    /// To make a request to a server on the internet with.
     pub fn client(&self) -> &reqwest::Client {
-        &self.http
+        &self.verifying
+    }
+
+    /// To make a request with to `url`, which the operator has chosen and which may be on a private
+    /// network.
+    pub fn client_for(&self, url: &Url) -> &reqwest::Client {
+        if outgoing::is_private(url) {
+            &self.trusting
+        } else {
+            &self.verifying
+        }
     }
 
     /// Sends `request` and reads the answer, all within `limit`, up to `largest` bytes.
@@ -79,10 +97,12 @@ impl Outside {
             let response = request.send().await.map_err(|error| classify(&error))?;
             let status = response.status().as_u16();
             let retry_after = retry_after(&response);
+            let is_json = is_json(&response);
             let body = body_of(response, largest).await?;
             Ok(Reply {
                 status,
                 retry_after,
+                is_json,
                 body,
             })
         };
@@ -117,4 +137,10 @@ async fn body_of(mut response: Response, largest: usize) -> Result<Bytes, CallEr
 fn retry_after(response: &Response) -> Option<Duration> {
     let value = response.headers().get("retry-after")?.to_str().ok()?;
     value.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn is_json(response: &Response) -> bool {
+    let kind = response.headers().get("content-type");
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.to_ascii_lowercase().contains("application/json")
 }

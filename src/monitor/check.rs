@@ -9,8 +9,8 @@ use super::model::{ResponsePoint, Status, push};
 use super::notify;
 use super::probe::Outcome;
 use super::registry::{State, Unsaved, Watched};
-use super::stamp::Stamp;
 use crate::app::AppState;
+use crate::compat::Stamp;
 
 /// A check that was started.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use super::registry::{Monitor, State};
 use super::rendered::{NotRendered, Rendered};
 use super::shown::{Shown, live_until};
-use super::stamp::Stamp;
 use crate::app::AppState;
+use crate::compat::Stamp;
 use crate::web::error::ApiResult;
 
 /// All services, in the order in which they were created. One whose agent has not reported its

@@ -5,16 +5,15 @@ use std::collections::HashMap;
 
 use serde::Deserialize as _;
 use serde_json::Value;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqlitePool};
+use sqlx::SqlitePool;
 
 use super::model::{
     Form, ResponsePoint, SHOWN_POINTS, Service, Status, StorageMetrics, StoragePoint,
     TrafficMetrics, TrafficPoint, push,
 };
 use super::registry::Monitor;
-use super::stamp::Stamp;
-use crate::store::Store;
+use crate::compat::Stamp;
+use crate::store::{Cells, Store};
 
 /// All services with the newest points of their histories, in the order in which they were created.
 /// What can't be read is logged, and is not there.
@@ -186,32 +185,4 @@ fn add_storage(service: &mut Service, row: Cells<'_>) -> Option<()> {
     };
     push(&mut service.storage_history, point);
     Some(())
-}
-
-/// A row whose cells may hold anything: SQLite does not insist on types.
-#[derive(Clone, Copy)]
-struct Cells<'a>(&'a SqliteRow);
-
-impl Cells<'_> {
-    fn text(self, column: &str) -> Option<String> {
-        self.0.try_get_unchecked(column).ok().flatten()
-    }
-
-    fn text_or_none(self, column: &str) -> Option<String> {
-        self.text(column).filter(|text| !text.is_empty())
-    }
-
-    /// 3.3.0 accepted infinite numbers, which no JSON can hold.
-    fn number(self, column: &str) -> Option<f64> {
-        let number: Option<f64> = self.0.try_get(column).ok().flatten();
-        number.filter(|number| number.is_finite())
-    }
-
-    fn integer(self, column: &str) -> Option<i64> {
-        self.0.try_get(column).ok().flatten()
-    }
-
-    fn stamp(self, column: &str) -> Option<Stamp> {
-        self.text(column).as_deref().and_then(Stamp::from_sql)
-    }
 }

@@ -17,7 +17,6 @@ mod rounds;
 mod rows;
 mod services;
 mod shown;
-pub mod stamp;
 mod storage;
 mod storage_report;
 mod summary;

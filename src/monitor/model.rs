@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::stamp::Stamp;
+use crate::compat::Stamp;
 
 /// Points of each history that are kept in memory and shown.
 pub const SHOWN_POINTS: usize = 100;

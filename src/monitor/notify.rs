@@ -3,7 +3,7 @@
 use super::check::status;
 use super::model::{Form, Status};
 use super::probe::Outcome;
-use super::stamp::Stamp;
+use crate::compat::Stamp;
 use crate::settings::TelegramSettings;
 
 /// The message about a check, if there is one to be sent. `before` is how the service was, by its

@@ -15,9 +15,9 @@ use uuid::Uuid;
 use super::model::{Status, StorageMetrics, TrafficMetrics};
 use super::registry::{Monitor, State, Unsaved};
 use super::rows::{self, History};
-use super::stamp::Stamp;
 use super::traffic_hours;
 use crate::app::AppState;
+use crate::compat::Stamp;
 use crate::store::{StoreError, set_state, state_in};
 use crate::tasks::Tasks;
 

@@ -18,10 +18,10 @@ use tokio::task::spawn_blocking;
 
 use super::registry::Monitor;
 use super::shown::live_until;
-use super::stamp::Stamp;
 use super::tracked::Tracked;
 use crate::app::AppState;
 use crate::cache::{Accepts, Form, Gzip, Packed, reply};
+use crate::compat::Stamp;
 use crate::web::error::{ApiError, ApiResult};
 
 /// Between two pieces of a JSON array.

@@ -11,7 +11,7 @@ use super::model::{
     Form, ResponsePoint, STORED_POINTS, Status, StorageMetrics, StoragePoint, TrafficMetrics,
     TrafficPoint,
 };
-use super::stamp::Stamp;
+use crate::compat::Stamp;
 
 /// A table of points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

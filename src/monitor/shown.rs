@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::model::{
     ResponsePoint, Service, Status, StorageMetrics, StoragePoint, TrafficMetrics, TrafficPoint,
 };
-use super::stamp::Stamp;
+use crate::compat::Stamp;
 
 /// Traffic that was reported this long ago is not shown beside that of others: its agent is gone
 /// (contract 03, section 9).

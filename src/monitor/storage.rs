@@ -13,9 +13,9 @@ use super::model::{
 };
 use super::registry::{State, Unsaved};
 use super::reports::{Done, Limit};
-use super::stamp::Stamp;
 use super::storage_report::StorageReport;
 use crate::app::AppState;
+use crate::compat::Stamp;
 use crate::compat::numbers::round2;
 use crate::compat::validation::{JsonBody, ValidationError};
 use crate::web::error::{ApiResult, Detail};

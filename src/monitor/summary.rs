@@ -14,8 +14,8 @@ use super::model::{Service, TrafficMetrics, TrafficPoint, sum};
 use super::registry::{Monitor, State};
 use super::rendered::{NotRendered, Rendered};
 use super::shown::live_until;
-use super::stamp::Stamp;
 use crate::app::AppState;
+use crate::compat::Stamp;
 use crate::web::error::ApiResult;
 
 /// Points of each history that are shown here.

@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 use super::model::{TrafficMetrics, TrafficPoint, push};
 use super::registry::{State, Unsaved};
 use super::reports::{Done, Limit};
-use super::stamp::Stamp;
 use crate::app::AppState;
+use crate::compat::Stamp;
 use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
 use crate::web::error::{ApiResult, Detail};
 

@@ -1,7 +1,6 @@
 //! The client of a Plex Media Server: one way to call it. The endpoints are in [`super::api`].
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use reqwest::{header, redirect};
 use serde::de::DeserializeOwned;
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
-use url::{Host, Url};
+use url::Url;
 
 use super::error::PlexError;
 use super::images::PublicHosts;
@@ -96,7 +95,7 @@ impl PlexClient {
         let verify = self
             .settings
             .tls_verify
-            .unwrap_or_else(|| !is_private(base_url));
+            .unwrap_or_else(|| !outgoing::is_private(base_url));
         PlexServer {
             http: if verify {
                 &self.verifying
@@ -295,69 +294,4 @@ fn retry_after(response: &reqwest::Response) -> Option<Duration> {
         .parse()
         .ok()
         .map(Duration::from_secs)
-}
-
-/// Whether a server's certificate can't match the name it is addressed by: a private, loopback,
-/// link-local or shared (RFC 6598) address, a name without a dot, or one under a suffix that is
-/// reserved for private use. Plex's certificates are made out to `*.plex.direct` names.
-fn is_private(url: &Url) -> bool {
-    const PRIVATE_SUFFIXES: [&str; 5] = [".local", ".lan", ".home.arpa", ".internal", ".localhost"];
-    let is_private_v4 = |ip: Ipv4Addr| {
-        let [a, b, ..] = ip.octets();
-        ip.is_loopback()
-            || ip.is_private()
-            || ip.is_link_local()
-            || (a == 100 && (64..128).contains(&b))
-    };
-    match url.host() {
-        Some(Host::Ipv4(ip)) => is_private_v4(ip),
-        Some(Host::Ipv6(ip)) => {
-            ip.to_ipv4_mapped().is_some_and(is_private_v4)
-                || ip.is_loopback()
-                || ip.is_unicast_link_local()
-                || ip.is_unique_local()
-        }
-        Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            !name.contains('.') || PRIVATE_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
-        }
-        None => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn certificates_go_unverified_for_private_hosts_only() {
-        for private in [
-            "https://192.168.1.5:32400",
-            "https://10.0.0.1",
-            "https://127.0.0.1",
-            "https://169.254.3.4",
-            "https://100.100.1.1",
-            "https://[fd00::1]",
-            "https://[::1]",
-            "https://[fe80::1]",
-            "https://[::ffff:10.0.0.1]",
-            "https://[::ffff:100.64.0.1]",
-            "https://plex:32400",
-            "https://nas.local",
-            "https://plex.home.arpa",
-        ] {
-            assert!(is_private(&Url::parse(private).unwrap()), "{private}");
-        }
-        for public in [
-            "https://plex.example.org",
-            "https://8.8.8.8",
-            "https://100.128.0.1",
-            "https://172.32.0.1",
-            "https://[2001:db8::1]",
-            "https://[::ffff:8.8.8.8]",
-            "https://local.example",
-        ] {
-            assert!(!is_private(&Url::parse(public).unwrap()), "{public}");
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! The database: one SQLite file, read through a pool and written by one writer.
 
+mod cells;
 mod copy;
 mod error;
 mod inspect;
@@ -19,6 +20,7 @@ use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{SqliteConnection, SqlitePool};
 use tokio::time::timeout;
 
+pub use cells::Cells;
 pub use copy::{Copied, CopyError};
 pub use error::StoreError;
 pub use inspect::{Condition, OpenError};

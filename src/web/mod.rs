@@ -35,7 +35,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use self::error::ApiError;
 use crate::app::AppState;
-use crate::{integrations, monitor, plex};
+use crate::{integrations, invites, monitor, plex};
 
 /// The largest request body. Nothing that is posted here comes near it.
 const LARGEST_BODY: usize = 1024 * 1024;
@@ -50,6 +50,7 @@ pub fn router(app: AppState) -> Router {
         .merge(plex::router())
         .merge(monitor::router())
         .merge(integrations::router())
+        .merge(invites::router())
         .split_for_parts();
     description::complete(&mut description, app.access.cookie.name());
     let description = Arc::new(description);

@@ -44,6 +44,37 @@ impl QueryParameters {
         count.map_err(|wrong| wrong.at(place(name), text.into()).into())
     }
 
+    /// Any whole number; `None` where there is no parameter of this name.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn optional_integer(&self, name: &'static str) -> Result<Option<i64>, ValidationError> {
+        let Some(text) = self.last(name) else {
+            return Ok(None);
+        };
+        let number = scalars::integer_of_text(text.trim());
+        number
+            .map(Some)
+            .map_err(|wrong| wrong.at(place(name), text.into()).into())
+    }
+
+    /// A switch, in all words that a boolean has; off where there is no parameter of this name.
+    ///
+    /// # Errors
+    /// It is none of them.
+    pub fn flag(&self, name: &'static str) -> Result<bool, ValidationError> {
+        let Some(text) = self.last(name) else {
+            return Ok(false);
+        };
+        let flag = scalars::boolean(&text.into());
+        flag.map_err(|wrong| wrong.at(place(name), text.into()).into())
+    }
+
+    /// A text, if there is one of this name.
+    pub fn optional_text(&self, name: &str) -> Option<&str> {
+        self.last(name)
+    }
+
     fn last(&self, name: &str) -> Option<&str> {
         let mut values = self.0.iter().rev();
         values
@@ -89,6 +120,22 @@ mod tests {
             shown(query.required_text("z").unwrap_err()),
             json!([{"type":"missing","loc":["query","z"],"msg":"Field required","input":null}])
         );
+    }
+
+    #[test]
+    fn numbers_and_switches_may_be_missing() {
+        let query = QueryParameters::of("page=-2&bad=x&all=yes");
+        assert_eq!(query.optional_integer("page").unwrap(), Some(-2));
+        assert_eq!(query.optional_integer("limit").unwrap(), None);
+        assert!(query.flag("all").unwrap());
+        assert!(!query.flag("none").unwrap());
+        assert_eq!(query.optional_text("bad"), Some("x"));
+        for problem in [
+            shown(query.optional_integer("bad").unwrap_err()),
+            shown(query.flag("bad").unwrap_err()),
+        ] {
+            assert_eq!(problem[0]["loc"], json!(["query", "bad"]));
+        }
     }
 
     #[test]

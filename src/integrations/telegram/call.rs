@@ -157,6 +157,7 @@ mod tests {
     fn refused(status: u16, body: &str, header: Option<u64>) -> Failure {
         let reply = Reply {
             status,
+            is_json: true,
             retry_after: header.map(Duration::from_secs),
             body: body.to_owned().into(),
         };

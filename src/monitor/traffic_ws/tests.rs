@@ -12,8 +12,8 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::compat::Stamp;
 use crate::monitor::model::Service;
-use crate::monitor::stamp::Stamp;
 use crate::settings::Environment;
 
 type Client = WebSocketStream<DuplexStream>;

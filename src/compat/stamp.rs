@@ -1,4 +1,4 @@
-//! [`Stamp`]: when something was measured.
+//! [`Stamp`]: when something was.
 
 use std::ops::Add;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
 use serde::{Serialize, Serializer};
 
-use crate::compat::datetime;
+use super::datetime;
 
 /// An instant in UTC, in whole microseconds, which is what database and answers hold of it.
 /// Answers show thousands of them, so it is small and quickly written:
@@ -15,6 +15,9 @@ use crate::compat::datetime;
 pub struct Stamp(i64);
 
 impl Stamp {
+    /// The beginning of 1970.
+    pub const EPOCH: Self = Self(0);
+
     /// This moment.
     pub fn now() -> Self {
         Self(Utc::now().timestamp_micros())
@@ -22,9 +25,13 @@ impl Stamp {
 
     /// A column of the database; `None` if it holds no time that can be shown.
     pub fn from_sql(text: &str) -> Option<Self> {
-        let naive = datetime::from_sql(text)?;
-        let shown = (0..=9999).contains(&naive.year());
-        shown.then(|| Self(naive.and_utc().timestamp_micros()))
+        Self::of(datetime::from_sql(text)?.and_utc())
+    }
+
+    /// This instant, unless it is one that can't be shown.
+    pub fn of(at: DateTime<Utc>) -> Option<Self> {
+        let shown = (0..=9999).contains(&at.year());
+        shown.then(|| Self(at.timestamp_micros()))
     }
 
     /// Microseconds since 1970.

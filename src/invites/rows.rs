@@ -1,0 +1,98 @@
+//! Reading invites and friends. What 3.3.0 may have left empty reads as the column's default
+//! (contract 06, section 1).
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Sqlite, SqliteExecutor};
+
+use super::model::{Invite, PlexUser};
+use crate::compat::Stamp;
+use crate::store::Cells;
+
+/// The invite of this number.
+pub(super) async fn invite(
+    database: impl SqliteExecutor<'_>,
+    id: i64,
+) -> Result<Option<Invite>, sqlx::Error> {
+    let query = sqlx::query::<Sqlite>("SELECT * FROM invites WHERE id = ?").bind(id);
+    let row = query.fetch_optional(database).await?;
+    Ok(row.as_ref().and_then(read_invite))
+}
+
+/// The invite of this code, exactly as it is stored.
+pub(super) async fn invite_of_code(
+    database: impl SqliteExecutor<'_>,
+    code: &str,
+) -> Result<Option<Invite>, sqlx::Error> {
+    let query = sqlx::query::<Sqlite>("SELECT * FROM invites WHERE code = ?").bind(code.to_owned());
+    let row = query.fetch_optional(database).await?;
+    Ok(row.as_ref().and_then(read_invite))
+}
+
+/// The friend of this number.
+pub(super) async fn user(
+    database: impl SqliteExecutor<'_>,
+    id: i64,
+) -> Result<Option<PlexUser>, sqlx::Error> {
+    let query = sqlx::query::<Sqlite>("SELECT * FROM plex_users WHERE id = ?").bind(id);
+    let row = query.fetch_optional(database).await?;
+    Ok(row.as_ref().and_then(read_user))
+}
+
+/// The friend of this address, whatever its case (3.3.0 stored what OAuth brought as it came). Of
+/// several that differ in nothing else, the active one.
+pub(super) async fn user_of_email(
+    database: impl SqliteExecutor<'_>,
+    email: &str,
+) -> Result<Option<PlexUser>, sqlx::Error> {
+    let query = sqlx::query::<Sqlite>(
+        "SELECT * FROM plex_users WHERE lower(email) = lower(?) ORDER BY is_active DESC, id LIMIT 1",
+    );
+    let row = query
+        .bind(email.to_owned())
+        .fetch_optional(database)
+        .await?;
+    Ok(row.as_ref().and_then(read_user))
+}
+
+/// A row of `invites`; `None` without what it can't be without.
+pub(super) fn read_invite(row: &SqliteRow) -> Option<Invite> {
+    let row = Cells(row);
+    let flag = |column| row.flag(column).unwrap_or_default();
+    Some(Invite {
+        id: row.integer("id")?,
+        code: row.text("code")?,
+        created_at: created_at(row),
+        created_by: row.text("created_by"),
+        expires_at: row.stamp("expires_at"),
+        usage_limit: row.integer("usage_limit"),
+        used_count: row.integer("used_count").unwrap_or_default(),
+        allow_sync: flag("allow_sync"),
+        allow_camera_upload: flag("allow_camera_upload"),
+        allow_channels: flag("allow_channels"),
+        plex_home: flag("plex_home"),
+        libraries: row.text("libraries").unwrap_or_else(|| "all".to_owned()),
+        is_active: row.flag("is_active").unwrap_or(true),
+    })
+}
+
+/// A row of `plex_users`; `None` without what it can't be without.
+pub(super) fn read_user(row: &SqliteRow) -> Option<PlexUser> {
+    let row = Cells(row);
+    Some(PlexUser {
+        id: row.integer("id")?,
+        email: row.text("email")?,
+        username: row.text("username"),
+        plex_id: row.text("plex_id"),
+        thumb: row.text("thumb"),
+        invite_id: row.integer("invite_id")?,
+        created_at: created_at(row),
+        last_seen: row.stamp("last_seen"),
+        expires_at: row.stamp("expires_at"),
+        is_active: row.flag("is_active").unwrap_or(true),
+    })
+}
+
+/// One that can't be read is as old as can be.
+fn created_at(row: Cells<'_>) -> Stamp {
+    row.stamp("created_at").unwrap_or(Stamp::EPOCH)
+}
