@@ -60,6 +60,7 @@ impl Demo {
             ("HOST", host.as_str()),
             ("LOG_ENABLE_FILE", "false"),
             ("PLEX_TV_URL", url.as_str()),
+            ("PLEX_CLIENTS_URL", url.as_str()),
             ("TELEGRAM_API_URL", telegram.as_str()),
             ("GITHUB_API_URL", url.as_str()),
         ]);
@@ -138,6 +139,7 @@ mod tests {
             settings.plex_tv_url, plex.base_url,
             "never the real plex.tv"
         );
+        assert_eq!(settings.plex_clients_url, plex.base_url);
         let telegram = &settings.integrations.telegram.api_url;
         assert_eq!(telegram.host_str(), Some("127.0.0.1"), "nor Telegram");
         assert_eq!(
