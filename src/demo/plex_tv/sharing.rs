@@ -105,7 +105,7 @@ fn described_share(circle: &Circle, share: &Share) -> Tag {
         .with("id", share.id)
         .with(
             "username",
-            account.map_or("", |account| account.title.as_str()),
+            account.map_or("", |account| account.username.as_str()),
         )
         .with("email", &share.email);
     let tag = match share.account {

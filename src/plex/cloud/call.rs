@@ -154,6 +154,10 @@ impl Line {
         let end = end.min(Instant::now() + DEADLINE);
         let slot = timeout_at(end, self.slots.acquire()).await;
         let _slot = slot.map_err(|_elapsed| CloudError::Timeout)?;
+        // Places become free when those before are given up, which may be just as late.
+        if Instant::now() >= end {
+            return Err(CloudError::Timeout);
+        }
         let asked = async {
             let answer = self.answer(call, end).await?;
             let status = answer.status;

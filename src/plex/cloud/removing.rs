@@ -3,7 +3,7 @@
 use reqwest::Method;
 
 use super::call::Call;
-use super::people::meant;
+use super::people::{meant, same};
 use super::{CloudError, PlexTv, at};
 use crate::settings::Secret;
 
@@ -42,7 +42,8 @@ impl PlexTv {
         }
         if let Some(machine) = machine.filter(|_| !removed) {
             let shares = self.shares(owner, machine).await?;
-            let share = shares.iter().find(|share| share.is_with(email));
+            let by_email = shares.iter().find(|share| same(&share.email, email));
+            let share = by_email.or_else(|| shares.iter().find(|share| share.is_with(email)));
             if let Some(share) = share.filter(|share| !share.id.is_empty()) {
                 let pending = ["api", "servers", machine, "shared_servers", &share.id];
                 removed |= self.delete(owner, &pending).await?;
