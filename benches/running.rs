@@ -78,6 +78,7 @@ impl Komandorr {
             .envs([
                 ("PLEX_SERVER_URL", plex.url().as_str()),
                 ("PLEX_TV_URL", plex.url().as_str()),
+                ("PLEX_CLIENTS_URL", plex.url().as_str()),
                 ("PLEX_SERVER_TOKEN", plex.token()),
             ])
             .envs(variables.iter().copied())

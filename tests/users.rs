@@ -107,7 +107,7 @@ async fn plex_tv_that_asks_for_quiet_is_left_alone() {
     assert_eq!(plex.calls(&path), 1);
     let log = server.log();
     assert!(
-        log.contains("Failed to fetch Plex shared users from plex.tv: Server returned"),
+        log.contains("Failed to fetch Plex shared users from plex.tv: (429) too_many_requests;"),
         "{log}"
     );
 }

@@ -34,10 +34,12 @@ pub use stage::{Demo, Stage};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 pub use faults::Fault;
 use listener::Door;
 use plex::Plex;
+pub use plex_tv::TakenInvitation;
 pub use telegram::Message;
 
 /// Plays in the history unless [`Options::history_plays`] says otherwise.
@@ -56,6 +58,9 @@ pub struct Options {
     pub scene: Scene,
     /// How many plays `/status/sessions/history/all` has; only [`Simulator::add_plays`] adds to them.
     pub history_plays: usize,
+    /// A PIN of plex.tv is confirmed by itself after so long; `None`: by
+    /// [`Simulator::authorize_pin`] only.
+    pub pins_confirm_after: Option<Duration>,
 }
 
 impl Default for Options {
@@ -66,6 +71,7 @@ impl Default for Options {
             token: "demo-plex-token-4f1b".to_owned(),
             scene: Scene::Living,
             history_plays: HISTORY_PLAYS,
+            pins_confirm_after: None,
         }
     }
 }
@@ -124,6 +130,49 @@ impl Simulator {
     /// The token that clients must send.
     pub fn token(&self) -> &str {
         &self.plex.options.token
+    }
+
+    /// The identifier of the server, as plex.tv knows it.
+    pub fn machine_identifier(&self) -> String {
+        self.plex.machine_identifier()
+    }
+
+    /// The token by which plex.tv knows whoever is called so (user name, mail address or shown
+    /// name). Who has no account gets one; the address is NAME@example.org, or the name if it is
+    /// one.
+    pub fn guest_token(&self, name: &str) -> String {
+        self.plex.plex_tv.token_of(name)
+    }
+
+    /// Lets this person, as [`Self::guest_token`] finds them, confirm a PIN; `false` if it is not
+    /// valid.
+    pub fn authorize_pin(&self, id: i64, name: &str) -> bool {
+        self.plex.plex_tv.authorize_pin(id, name)
+    }
+
+    /// Lets a PIN be too old.
+    pub fn expire_pin(&self, id: i64) {
+        self.plex.plex_tv.expire_pin(id);
+    }
+
+    /// The invitations that plex.tv has taken and that were not taken back, in their order.
+    pub fn invitations(&self) -> Vec<TakenInvitation> {
+        self.plex.plex_tv.invitations()
+    }
+
+    /// Whether the server is shared with, or offered to, this mail address.
+    pub fn is_shared_with(&self, email: &str) -> bool {
+        self.plex.plex_tv.is_shared_with(email)
+    }
+
+    /// Whether this person is a member of the owner's Home.
+    pub fn is_at_home(&self, email: &str) -> bool {
+        self.plex.plex_tv.is_at_home(email)
+    }
+
+    /// Whether this person has agreed that what they have watched is kept in step on all servers.
+    pub fn is_synced(&self, name: &str) -> bool {
+        self.plex.plex_tv.is_synced(name)
     }
 
     /// The token of the simulated GitHub.

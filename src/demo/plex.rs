@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{Response, Uri, header};
+use axum::http::{HeaderMap, Response, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -25,7 +25,7 @@ use super::metadata::{Detail, library_item};
 use super::pages::{Ask, error_page, media_container};
 use super::people::accounts;
 use super::picture::{self, Size};
-use super::plex_tv::{self, PlexTv};
+use super::plex_tv::{self, Here, PlexTv};
 use super::telegram::{self, Telegram};
 use super::{Options, Scene, github, locked, now_playing, sessions};
 
@@ -42,6 +42,7 @@ pub(super) struct Plex {
     library: Mutex<Arc<Library>>,
     pub(super) history: Mutex<History>,
     pub(super) telegram: Telegram,
+    pub(super) plex_tv: PlexTv,
     started: Instant,
 }
 
@@ -57,6 +58,7 @@ impl Plex {
             history: Mutex::new(History::new(&library, options.history_plays)),
             library: Mutex::new(Arc::new(library)),
             telegram: Telegram::default(),
+            plex_tv: PlexTv::new(&options.token),
             started: Instant::now(),
             options,
         }
@@ -121,19 +123,16 @@ pub(super) fn router(plex: Arc<Plex>) -> Router {
 
 async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Body> {
     let path = request.uri().path().to_owned();
-    let in_query = token_in_query(request.uri());
+    let token = token_of(request.headers(), request.uri());
     let mentioned = request.uri().query().is_some_and(mentions_token);
     let _serving = plex.calls.arrive(&path, mentioned);
-    let in_header = request
-        .headers()
-        .get(TOKEN)
-        .and_then(|value| value.to_str().ok());
     let allowed = path == "/identity"
         || plex_tv::is_public(&path)
         || telegram::is_public(&path)
         || github::is_public(&path)
-        || in_header.is_some_and(|token| plex.is_token(token))
-        || in_query.is_some_and(|token| plex.is_token(&token));
+        || token.is_some_and(|token| {
+            plex.is_token(&token) || (plex_tv::is_its_own(&path) && plex.plex_tv.knows(&token))
+        });
     let real = async {
         if allowed {
             next.run(request).await
@@ -142,6 +141,12 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
         }
     };
     plex.faults.answer(&path, real).await
+}
+
+/// The token of a request, from its header or else its query.
+pub(super) fn token_of(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let in_header = headers.get(TOKEN).and_then(|value| value.to_str().ok());
+    in_header.map(str::to_owned).or_else(|| token_in_query(uri))
 }
 
 fn token_in_query(uri: &Uri) -> Option<String> {
@@ -217,7 +222,7 @@ async fn list_activities(State(plex): Shared, ask: Ask) -> Response<Body> {
     ask.answer(json!({}), "Activity", &list, Value::clone)
 }
 
-async fn list_sessions(State(plex): Shared, PlexTv(plex_tv): PlexTv, ask: Ask) -> Response<Body> {
+async fn list_sessions(State(plex): Shared, Here(plex_tv): Here, ask: Ask) -> Response<Body> {
     let library = &plex.library();
     let elapsed = plex.started.elapsed();
     let scene = locked(&plex.scene).clone();

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
@@ -15,6 +16,9 @@ use crate::settings::{Environment, Overrides, SettingsStore};
 /// Marks a data directory as made by a demonstration. Without it a directory that is not empty is
 /// refused: it may be somebody's real one.
 const MARKER: &str = ".komandorr-demo";
+
+/// Nobody can confirm the log-in of a guest on the real plex.tv.
+const PIN_CONFIRMED_AFTER: Duration = Duration::from_secs(5);
 
 /// A demonstration that is ready to be served.
 pub struct Demo {
@@ -51,7 +55,11 @@ impl Demo {
         claim(&directory).with_context(|| directory.display().to_string())?;
         // Before anything is written there: another demonstration may be using it.
         let instance = Instance::claim(&directory)?;
-        let plex = Simulator::start(Options::default()).await?;
+        let options = Options {
+            pins_confirm_after: Some(PIN_CONFIRMED_AFTER),
+            ..Options::default()
+        };
+        let plex = Simulator::start(options).await?;
         let host = env.get("HOST").unwrap_or("127.0.0.1").to_owned();
         let (url, token) = (plex.url(), plex.token().to_owned());
         let telegram = plex.telegram_url();
@@ -60,6 +68,7 @@ impl Demo {
             ("HOST", host.as_str()),
             ("LOG_ENABLE_FILE", "false"),
             ("PLEX_TV_URL", url.as_str()),
+            ("PLEX_CLIENTS_URL", url.as_str()),
             ("TELEGRAM_API_URL", telegram.as_str()),
             ("GITHUB_API_URL", url.as_str()),
         ]);
@@ -138,6 +147,7 @@ mod tests {
             settings.plex_tv_url, plex.base_url,
             "never the real plex.tv"
         );
+        assert_eq!(settings.plex_clients_url, plex.base_url);
         let telegram = &settings.integrations.telegram.api_url;
         assert_eq!(telegram.host_str(), Some("127.0.0.1"), "nor Telegram");
         assert_eq!(

@@ -7,7 +7,15 @@ mod activities;
 mod api;
 mod cache_admin;
 mod caches;
-mod cloud;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "invites, which come next, use the rest of it"
+    )
+)]
+pub(crate) mod cloud;
 mod connection;
 mod counts;
 mod dashboard;

@@ -11,6 +11,7 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use url::Url;
 
+use super::cloud::Line;
 use super::error::PlexError;
 use super::images::PublicHosts;
 use super::wire::Envelope;
@@ -37,6 +38,7 @@ pub struct PlexClient {
     trusting: reqwest::Client,
     settings: PlexClientSettings,
     slots: Mutex<HashMap<String, Weak<Slots>>>,
+    plex_tv: Line,
     /// The way to avatars; made when the first is asked for.
     public_hosts: OnceLock<PublicHosts>,
 }
@@ -76,6 +78,8 @@ impl PlexClient {
         let verifying = outgoing::verifying(builder)?;
         let trusting = builder().tls_danger_accept_invalid_certs(true).build()?;
         Ok(Self {
+            // Its certificates are always checked.
+            plex_tv: Line::new(verifying.clone()),
             verifying,
             trusting,
             settings,
@@ -110,9 +114,9 @@ impl PlexClient {
         }
     }
 
-    /// For plex.tv: certificates are always checked.
-    pub(super) fn verifying(&self) -> reqwest::Client {
-        self.verifying.clone()
+    /// The way to plex.tv.
+    pub(super) fn plex_tv(&self) -> &Line {
+        &self.plex_tv
     }
 
     fn slots_of(&self, base: &Url) -> Arc<Slots> {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::cloud;
+use super::cloud::PlexTv;
 use super::libraries;
 use super::moment::{Moment, from_plex};
 use super::sharing::{Need, Sharing};
@@ -82,19 +82,14 @@ async fn fetch(now: Moment) -> Result<Fetched<u64>, FetchError> {
         tracing::warn!("Could not get Plex server machine identifier");
         FetchError::new("The server does not say which one it is")
     })?;
-    let device = cloud::client_identifier(now.app.store.installation());
-    let plex_tv = now
-        .app
-        .plex
-        .plex_tv(&now.settings.plex_tv_url, &now.target.token, device);
-    let count = plex_tv
-        .shared_servers(&machine)
-        .await
-        .inspect_err(|error| {
-            tracing::warn!("Failed to fetch Plex shared users from plex.tv: {error}");
-        })?;
+    let plex_tv = PlexTv::of(&now.app);
+    let shares = plex_tv.shares(&now.target.token, &machine).await;
+    let shares = shares.inspect_err(|error| {
+        tracing::warn!("Failed to fetch Plex shared users from plex.tv: {error}");
+    })?;
+    let count = shares.len();
     tracing::debug!("Plex shared users count: {count}");
-    Ok(Fetched::Whole(count))
+    Ok(Fetched::Whole(count as u64))
 }
 
 /// The times that govern this cache.

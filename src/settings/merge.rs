@@ -109,6 +109,10 @@ pub(super) fn merge(
         warm: warm(env)?,
         images: images(env)?,
         plex_tv_url: env.parsed("PLEX_TV_URL", "an address such as https://plex.tv")?,
+        plex_clients_url: env.parsed(
+            "PLEX_CLIENTS_URL",
+            "an address such as https://clients.plex.tv",
+        )?,
         history_sync_interval: env.positive_seconds("HISTORY_SYNC_INTERVAL")?,
         redis,
         warnings: sources.warnings,

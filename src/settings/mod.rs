@@ -108,6 +108,8 @@ pub struct Settings {
     pub images: ImageSettings,
     /// Where plex.tv is.
     pub plex_tv_url: url::Url,
+    /// Where plex.tv answers clients about invitations.
+    pub plex_clients_url: url::Url,
     /// Time between two synchronisations of the watch history.
     pub history_sync_interval: Duration,
     /// The shared second tier.

@@ -213,6 +213,11 @@ pub const GROUPS: &[Group] = &[
                 "time between two synchronisations of the watch history",
             ),
             var("PLEX_TV_URL", "https://plex.tv", "address of plex.tv"),
+            var(
+                "PLEX_CLIENTS_URL",
+                "https://clients.plex.tv",
+                "where plex.tv lets invitations be accepted",
+            ),
         ],
     },
     Group {

@@ -65,6 +65,7 @@ impl Builder {
     pub(crate) fn plex(self, plex: &Simulator) -> Self {
         self.env("PLEX_SERVER_URL", &plex.url())
             .env("PLEX_SERVER_TOKEN", plex.token())
+            .env("PLEX_CLIENTS_URL", &plex.url())
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -114,6 +115,7 @@ impl Builder {
             // No test talks to the internet: nobody listens there.
             .env("GITHUB_API_URL", "http://127.0.0.1:9")
             .env("TELEGRAM_API_URL", "http://127.0.0.1:9")
+            .env("PLEX_CLIENTS_URL", "http://127.0.0.1:9")
             // Rows that a test has put into the database stay as they are.
             .env("MONITOR_INTERVAL", "0")
             .envs(self.environment.clone());

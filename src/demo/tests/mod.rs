@@ -1,5 +1,6 @@
 //! The simulator from outside, over real connections.
 
+mod plex_tv;
 mod trouble;
 
 use std::time::Duration;
@@ -287,25 +288,6 @@ async fn artwork_of_sessions_is_real() {
     ] {
         assert_eq!(guest.get(path).await.status(), 404, "{path}");
     }
-}
-
-#[tokio::test]
-async fn plex_tv_knows_the_guests_of_this_server_and_shows_everybody_their_pictures() {
-    let guest = Guest::new(1).await;
-    let identity = guest.container("/identity").await;
-    let machine = identity["machineIdentifier"].as_str().unwrap();
-    let path = format!("/api/servers/{machine}/shared_servers");
-    let refused = guest.request(&path).send().await.unwrap();
-    assert_eq!(refused.status(), 401);
-    let answer = guest.get(&path).await;
-    assert_eq!(content_type(&answer), "application/xml; charset=utf-8");
-    let xml = answer.text().await.unwrap();
-    assert_eq!(xml.matches("<SharedServer ").count(), 17);
-    assert!(xml.contains("username=\"The &lt;Fergusons>\""), "{xml}");
-    let other = guest.get("/api/servers/abc/shared_servers").await;
-    assert_eq!(other.status(), 404);
-    let avatar = guest.request("/users/abc/avatar?c=1").send().await.unwrap();
-    assert_eq!(content_type(&avatar), "image/png");
 }
 
 #[tokio::test]
