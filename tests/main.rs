@@ -29,6 +29,7 @@ mod http;
 mod icons;
 mod image;
 mod images;
+mod invites;
 mod lifecycle;
 mod monitoring;
 mod notifications;

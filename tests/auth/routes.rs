@@ -75,6 +75,17 @@ const ROUTES: &[(&str, &str, For)] = &[
     ("PUT", "/api/notifications/telegram", Users),
     ("POST", "/api/notifications/telegram/test", Users),
     ("POST", "/api/upload-icon", Users),
+    ("GET", "/api/invites", Users),
+    ("POST", "/api/invites", Users),
+    ("GET", "/api/invites/stats", Users),
+    ("GET", "/api/invites/users", Users),
+    ("PUT", "/api/invites/users/{user_id}/expiration", Users),
+    ("GET", "/api/invites/plex/config", Users),
+    ("GET", "/api/invites/tmdb/api-key", All),
+    ("POST", "/api/invites/validate", All),
+    ("GET", "/api/invites/{invite_id}", Users),
+    ("PUT", "/api/invites/{invite_id}", Users),
+    ("DELETE", "/api/invites/{invite_id}", Users),
 ];
 /// Beside those.
 const UNDESCRIBED: &[(&str, &str, For)] = &[
@@ -93,10 +104,7 @@ const UNDESCRIBED: &[(&str, &str, For)] = &[
     ("POST", "/api/auth/status", Users),
     ("GET", "/api/plex/stats/livex", Users),
     // Of later versions.
-    ("GET", "/api/invites", Users),
-    ("POST", "/api/invites/validate", All),
     ("POST", "/api/invites/redeem", All),
-    ("GET", "/api/invites/tmdb/api-key", All),
     ("GET", "/api/oauth/plex/login", All),
     ("GET", "/api/oauth/plex/check/1", All),
     ("POST", "/api/oauth/plex/redeem", All),
