@@ -22,12 +22,13 @@ use super::faults::Faults;
 use super::history::History;
 use super::library::{Item, Kind, Library, SECTIONS, Section, find_section};
 use super::metadata::{Detail, library_item};
+use super::overseerr::{self, Overseerr};
 use super::pages::{Ask, error_page, media_container};
 use super::people::accounts;
 use super::picture::{self, Size};
 use super::plex_tv::{self, PlexTv};
 use super::telegram::{self, Telegram};
-use super::{Options, Scene, github, locked, now_playing, sessions};
+use super::{Options, Scene, arr, github, locked, now_playing, sessions};
 
 const TOKEN: &str = "X-Plex-Token";
 const VERSION: &str = "1.41.3.9314-a0bfb8370";
@@ -42,6 +43,7 @@ pub(super) struct Plex {
     library: Mutex<Arc<Library>>,
     pub(super) history: Mutex<History>,
     pub(super) telegram: Telegram,
+    pub(super) overseerr: Overseerr,
     started: Instant,
 }
 
@@ -57,6 +59,7 @@ impl Plex {
             history: Mutex::new(History::new(&library, options.history_plays)),
             library: Mutex::new(Arc::new(library)),
             telegram: Telegram::default(),
+            overseerr: Overseerr::default(),
             started: Instant::now(),
             options,
         }
@@ -75,7 +78,7 @@ impl Plex {
     }
 
     /// The clock of things that stand still in a fixed scene.
-    fn motion(&self) -> Option<Duration> {
+    pub(super) fn motion(&self) -> Option<Duration> {
         matches!(*locked(&self.scene), Scene::Living).then(|| self.started.elapsed())
     }
 
@@ -113,6 +116,8 @@ pub(super) fn router(plex: Arc<Plex>) -> Router {
         .merge(plex_tv::router())
         .merge(telegram::router())
         .merge(github::router())
+        .merge(arr::router())
+        .merge(overseerr::router())
         .fallback(async || error_page(404))
         .method_not_allowed_fallback(async || error_page(405))
         .layer(middleware::from_fn_with_state(Arc::clone(&plex), gate))
@@ -132,6 +137,8 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
         || plex_tv::is_public(&path)
         || telegram::is_public(&path)
         || github::is_public(&path)
+        || arr::is_public(&path)
+        || overseerr::is_public(&path)
         || in_header.is_some_and(|token| plex.is_token(token))
         || in_query.is_some_and(|token| plex.is_token(&token));
     let real = async {
