@@ -1,7 +1,9 @@
 //! The services that this one talks to besides Plex, each a thin client.
 
+mod arr;
 mod github;
 mod outside;
+mod overseerr;
 mod releases;
 mod telegram;
 #[expect(dead_code, reason = "the services come with the next changes")]
@@ -21,4 +23,6 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(telegram::router())
         .merge(version::router())
         .merge(releases::router())
+        .merge(arr::router())
+        .merge(overseerr::router())
 }
