@@ -243,6 +243,9 @@ pub(crate) async fn full(plex: &Simulator) -> (Server, String) {
         "overseerr": {"url": NOBODY, "api_key": "k", "email_domain": "example.org"},
         "arr": {"instances": [instance]},
         "external_apps": {"apps": [app]},
+        "uploader": {"base_url": plex.uploader_url()},
+        "vpn_proxy": {"url": plex.vpn_proxy_url(), "api_key": plex.vpn_proxy_key()},
+        "posterizarr": {"url": plex.posterizarr_url(), "api_key": plex.posterizarr_key()},
         "plex": {"server_url": plex.url(), "server_token": plex.token(), "server_name": "Demo"},
     });
     let server = Server::builder()

@@ -32,6 +32,7 @@ mod lifecycle;
 mod monitoring;
 mod notifications;
 mod origin;
+mod proxies;
 mod recent_media;
 mod redis;
 mod redis_faults;

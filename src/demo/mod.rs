@@ -1,5 +1,5 @@
 //! A simulated Plex Media Server inside the process, with the parts of plex.tv and of GitHub that go
-//! with it, and a simulated Telegram.
+//! with it, a simulated Telegram, Posterizarr, uploader and VPN proxy manager.
 //!
 //! `komandorr demo` shows the product against it, and the black-box tests use it as their double.
 //! It speaks Plex's JSON over real connections and knows nothing of Komandorr. Titles, people and
@@ -22,12 +22,15 @@ mod people;
 mod picture;
 mod plex;
 mod plex_tv;
+mod posterizarr;
 mod services;
 mod sessions;
 mod stage;
 mod telegram;
 #[cfg(test)]
 mod tests;
+mod uploader;
+mod vpn_proxy;
 mod words;
 
 pub use stage::{Demo, Stage};
@@ -129,6 +132,31 @@ impl Simulator {
     /// The token of the simulated GitHub.
     pub fn github_token(&self) -> &'static str {
         github::TOKEN
+    }
+
+    /// Where the simulated Posterizarr is.
+    pub fn posterizarr_url(&self) -> String {
+        format!("{}{}", self.url(), posterizarr::PATH)
+    }
+
+    /// The key that it insists on.
+    pub fn posterizarr_key(&self) -> &'static str {
+        posterizarr::KEY
+    }
+
+    /// Where the simulated uploader is, which has no key.
+    pub fn uploader_url(&self) -> String {
+        format!("{}{}", self.url(), uploader::PATH)
+    }
+
+    /// Where the simulated VPN proxy manager is.
+    pub fn vpn_proxy_url(&self) -> String {
+        format!("{}{}", self.url(), vpn_proxy::PATH)
+    }
+
+    /// The key that it insists on.
+    pub fn vpn_proxy_key(&self) -> &'static str {
+        vpn_proxy::KEY
     }
 
     /// Requests that arrived for exactly this path (without query), faults included.

@@ -27,9 +27,13 @@ use super::people::accounts;
 use super::picture::{self, Size};
 use super::plex_tv::{self, PlexTv};
 use super::telegram::{self, Telegram};
-use super::{Options, Scene, github, locked, now_playing, sessions};
+use super::{
+    Options, Scene, github, locked, now_playing, posterizarr, sessions, uploader, vpn_proxy,
+};
 
 const TOKEN: &str = "X-Plex-Token";
+/// Below these are services that Plex's token does not concern.
+const OTHERS: [&str; 3] = [posterizarr::PATH, uploader::PATH, vpn_proxy::PATH];
 const VERSION: &str = "1.41.3.9314-a0bfb8370";
 
 /// Everything the handlers share.
@@ -75,7 +79,7 @@ impl Plex {
     }
 
     /// The clock of things that stand still in a fixed scene.
-    fn motion(&self) -> Option<Duration> {
+    pub(super) fn motion(&self) -> Option<Duration> {
         matches!(*locked(&self.scene), Scene::Living).then(|| self.started.elapsed())
     }
 
@@ -113,6 +117,9 @@ pub(super) fn router(plex: Arc<Plex>) -> Router {
         .merge(plex_tv::router())
         .merge(telegram::router())
         .merge(github::router())
+        .merge(posterizarr::router())
+        .merge(uploader::router())
+        .merge(vpn_proxy::router())
         .fallback(async || error_page(404))
         .method_not_allowed_fallback(async || error_page(405))
         .layer(middleware::from_fn_with_state(Arc::clone(&plex), gate))
@@ -132,6 +139,7 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
         || plex_tv::is_public(&path)
         || telegram::is_public(&path)
         || github::is_public(&path)
+        || OTHERS.iter().any(|other| path.starts_with(other))
         || in_header.is_some_and(|token| plex.is_token(token))
         || in_query.is_some_and(|token| plex.is_token(&token));
     let real = async {

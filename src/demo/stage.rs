@@ -75,6 +75,7 @@ impl Demo {
                 section.insert("server_name".to_owned(), Options::default().name.into());
             })
             .await?;
+        configure_others(&settings, &plex).await?;
         Ok(Self {
             settings,
             instance,
@@ -85,6 +86,36 @@ impl Demo {
             },
         })
     }
+}
+
+/// The services beside the Plex server, as the settings page stores them.
+async fn configure_others(settings: &SettingsStore, simulated: &Simulator) -> anyhow::Result<()> {
+    let (posterizarr, vpn) = (simulated.posterizarr_url(), simulated.vpn_proxy_url());
+    for (name, fields) in [
+        (
+            "posterizarr",
+            vec![
+                ("url", posterizarr),
+                ("api_key", simulated.posterizarr_key().into()),
+            ],
+        ),
+        ("uploader", vec![("base_url", simulated.uploader_url())]),
+        (
+            "vpn_proxy",
+            vec![("url", vpn), ("api_key", simulated.vpn_proxy_key().into())],
+        ),
+    ] {
+        settings
+            .save_section(name, move |section| {
+                section.extend(
+                    fields
+                        .into_iter()
+                        .map(|(key, value)| (key.to_owned(), value.into())),
+                );
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 impl Stage {
@@ -144,6 +175,13 @@ mod tests {
             settings.integrations.github.api_url, plex.base_url,
             "never the real GitHub"
         );
+        for address in [
+            &settings.integrations.posterizarr.url,
+            &settings.integrations.uploader_url,
+            &settings.integrations.vpn_proxy.url,
+        ] {
+            assert!(address.starts_with(plex.base_url.as_str()), "{address}");
+        }
         assert!(!settings.redis.enabled && !settings.log.enable_file);
         assert_eq!((settings.host.as_str(), settings.port), ("127.0.0.1", 0));
         let directory = settings.data_dir.clone();

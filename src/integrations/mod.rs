@@ -1,12 +1,20 @@
 //! The services that this one talks to besides Plex, each a thin client.
 
 mod github;
+mod mend;
 mod outside;
+mod posterizarr;
+mod relay;
 mod releases;
 mod telegram;
-#[expect(dead_code, reason = "the services come with the next changes")]
+mod uploader;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "Overseerr comes with the next changes")
+)]
 mod upstream;
 mod version;
+mod vpn_proxy;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -21,4 +29,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(telegram::router())
         .merge(version::router())
         .merge(releases::router())
+        .merge(posterizarr::router())
+        .merge(uploader::router())
+        .merge(vpn_proxy::router())
 }
