@@ -246,6 +246,9 @@ pub(crate) async fn full(plex: &Simulator) -> (Server, String) {
         "overseerr": {"url": NOBODY, "api_key": "k", "email_domain": "example.org"},
         "arr": {"instances": [instance]},
         "external_apps": {"apps": [app]},
+        "uploader": {"base_url": plex.uploader().url},
+        "vpn_proxy": {"url": plex.vpn_proxy().url, "api_key": plex.vpn_proxy().key},
+        "posterizarr": {"url": plex.posterizarr().url, "api_key": plex.posterizarr().key},
         "plex": {"server_url": plex.url(), "server_token": plex.token(), "server_name": "Demo"},
     });
     let server = Server::builder()

@@ -35,6 +35,7 @@ mod monitoring;
 mod notifications;
 mod oauth;
 mod origin;
+mod proxies;
 mod recent_media;
 mod redeeming;
 mod redis;

@@ -1,5 +1,6 @@
 //! A simulated Plex Media Server inside the process, with the parts of plex.tv and of GitHub that go
-//! with it, and a simulated Telegram, Sonarr, Radarr and Overseerr.
+//! with it, and a simulated Telegram, Sonarr, Radarr, Overseerr, Posterizarr, uploader and VPN proxy
+//! manager.
 //!
 //! `komandorr demo` shows the product against it, and the black-box tests use it as their double.
 //! It speaks Plex's JSON over real connections and knows nothing of Komandorr. Titles, people and
@@ -24,12 +25,15 @@ mod people;
 mod picture;
 mod plex;
 mod plex_tv;
+mod posterizarr;
 mod services;
 mod sessions;
 mod stage;
 mod telegram;
 #[cfg(test)]
 mod tests;
+mod uploader;
+mod vpn_proxy;
 mod words;
 
 pub use stage::{Demo, Stage};
@@ -209,6 +213,21 @@ impl Simulator {
     /// Lets people join the simulated Overseerr.
     pub fn add_members(&self, count: usize) {
         self.plex.overseerr.add(count);
+    }
+
+    /// The simulated Posterizarr, below `/posterizarr`.
+    pub fn posterizarr(&self) -> Address {
+        self.at(posterizarr::PATH, posterizarr::KEY)
+    }
+
+    /// The simulated uploader, below `/uploader`. It has no key.
+    pub fn uploader(&self) -> Address {
+        self.at(uploader::PATH, "")
+    }
+
+    /// The simulated VPN proxy manager, below `/vpn`.
+    pub fn vpn_proxy(&self) -> Address {
+        self.at(vpn_proxy::PATH, vpn_proxy::KEY)
     }
 
     fn at(&self, path: &str, key: &'static str) -> Address {

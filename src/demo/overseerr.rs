@@ -20,7 +20,7 @@ use super::locked;
 use super::pages::Ask;
 use super::people::PEOPLE;
 use super::plex::{Plex, Shared};
-use super::plex_tv::PlexTv;
+use super::plex_tv::Here;
 
 /// Where it is on the simulator.
 pub(super) const PATH: &str = "/overseerr";
@@ -155,13 +155,13 @@ pub(super) fn is_public(path: &str) -> bool {
         .is_some_and(|rest| rest.starts_with('/'))
 }
 
-async fn list_users(plex: Shared, PlexTv(plex_tv): PlexTv, ask: Ask) -> Response<Body> {
+async fn list_users(plex: Shared, Here(plex_tv): Here, ask: Ask) -> Response<Body> {
     let born_at = plex.library().born_at;
     let members = plex.overseerr.members();
     page(&ask, &members, |member| member.shown(born_at, &plex_tv))
 }
 
-async fn create_user(plex: Shared, PlexTv(plex_tv): PlexTv, body: Bytes) -> Response<Body> {
+async fn create_user(plex: Shared, Here(plex_tv): Here, body: Bytes) -> Response<Body> {
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let text = |name: &str| body[name].as_str().unwrap_or_default();
     if text("email").is_empty() {
@@ -182,7 +182,7 @@ async fn create_user(plex: Shared, PlexTv(plex_tv): PlexTv, body: Bytes) -> Resp
     }
 }
 
-async fn delete_user(plex: Shared, PlexTv(plex_tv): PlexTv, Path(id): Path<u64>) -> Response<Body> {
+async fn delete_user(plex: Shared, Here(plex_tv): Here, Path(id): Path<u64>) -> Response<Body> {
     if id == 1 {
         let owner = "This account cannot be deleted.";
         return said(StatusCode::METHOD_NOT_ALLOWED, owner);
@@ -194,7 +194,7 @@ async fn delete_user(plex: Shared, PlexTv(plex_tv): PlexTv, Path(id): Path<u64>)
 }
 
 /// Wishes for films and shows, of those who are still there.
-async fn list_requests(plex: Shared, PlexTv(plex_tv): PlexTv, ask: Ask) -> Response<Body> {
+async fn list_requests(plex: Shared, Here(plex_tv): Here, ask: Ask) -> Response<Body> {
     let library = plex.library();
     let (films, shows) = (
         library.list(Kind::Movie, None),

@@ -28,9 +28,13 @@ use super::people::accounts;
 use super::picture::{self, Size};
 use super::plex_tv::{self, Here, PlexTv};
 use super::telegram::{self, Telegram};
-use super::{Options, Scene, arr, github, locked, now_playing, sessions};
+use super::{
+    Options, Scene, arr, github, locked, now_playing, posterizarr, sessions, uploader, vpn_proxy,
+};
 
 const TOKEN: &str = "X-Plex-Token";
+/// Below these are services that Plex's token does not concern.
+const OTHERS: [&str; 3] = [posterizarr::PATH, uploader::PATH, vpn_proxy::PATH];
 const VERSION: &str = "1.41.3.9314-a0bfb8370";
 
 /// Everything the handlers share.
@@ -120,6 +124,9 @@ pub(super) fn router(plex: Arc<Plex>) -> Router {
         .merge(github::router())
         .merge(arr::router())
         .merge(overseerr::router())
+        .merge(posterizarr::router())
+        .merge(uploader::router())
+        .merge(vpn_proxy::router())
         .fallback(async || error_page(404))
         .method_not_allowed_fallback(async || error_page(405))
         .layer(middleware::from_fn_with_state(Arc::clone(&plex), gate))
@@ -135,6 +142,7 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
         || plex_tv::is_public(&path)
         || telegram::is_public(&path)
         || github::is_public(&path)
+        || OTHERS.iter().any(|other| path.starts_with(other))
         || arr::is_public(&path)
         || overseerr::is_public(&path)
         || token.is_some_and(|token| {

@@ -105,6 +105,7 @@ fn others(simulator: &Simulator) -> Map<String, Value> {
         json!({"id": id.to_string(), "name": name, "type": kind, "url": at.url, "api_key": at.key,
                "access_url": ""})
     };
+    let form = |at: &Address| json!({"url": at.url, "api_key": at.key});
     let overseerr = simulator.overseerr();
     let sections = [
         (
@@ -117,6 +118,9 @@ fn others(simulator: &Simulator) -> Map<String, Value> {
             json!({"instances": [arr(1, "Sonarr", "sonarr", &simulator.sonarr()),
                                  arr(2, "Radarr", "radarr", &simulator.radarr())]}),
         ),
+        ("posterizarr", form(&simulator.posterizarr())),
+        ("uploader", json!({"base_url": simulator.uploader().url})),
+        ("vpn_proxy", form(&simulator.vpn_proxy())),
     ];
     let sections = sections.into_iter();
     sections
@@ -182,6 +186,13 @@ mod tests {
             settings.integrations.github.api_url, plex.base_url,
             "never the real GitHub"
         );
+        for address in [
+            &settings.integrations.posterizarr.url,
+            &settings.integrations.uploader_url,
+            &settings.integrations.vpn_proxy.url,
+        ] {
+            assert!(address.starts_with(plex.base_url.as_str()), "{address}");
+        }
         assert!(!settings.redis.enabled && !settings.log.enable_file);
         assert_eq!((settings.host.as_str(), settings.port), ("127.0.0.1", 0));
         let directory = settings.data_dir.clone();

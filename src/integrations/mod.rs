@@ -2,13 +2,17 @@
 
 mod arr;
 mod github;
+mod mend;
 mod outside;
 mod overseerr;
+mod posterizarr;
+mod relay;
 mod releases;
 mod telegram;
-#[expect(dead_code, reason = "the services come with the next changes")]
+mod uploader;
 mod upstream;
 mod version;
+mod vpn_proxy;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -25,4 +29,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(releases::router())
         .merge(arr::router())
         .merge(overseerr::router())
+        .merge(posterizarr::router())
+        .merge(uploader::router())
+        .merge(vpn_proxy::router())
 }
