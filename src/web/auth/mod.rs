@@ -3,7 +3,9 @@
 
 mod api;
 
-use axum::extract::{Request, State};
+use std::sync::Arc;
+
+use axum::extract::Request;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -62,14 +64,14 @@ enum Decision {
 }
 
 /// Lets a request through if nothing is wrong with where it comes from, and its path is public,
-/// log-in is off, or its credentials are right. The settings are asked every time, so that a change
-/// needs no restart.
+/// log-in is off, or its credentials are right. `settings` are those of now, so that a change needs
+/// no restart.
 pub(super) async fn require(
-    State(app): State<AppState>,
+    app: &AppState,
+    mut settings: Arc<Settings>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let mut settings = app.settings.current();
     if let Some(refusal) = origin::refusal(&request, &settings) {
         return refusal.into_response();
     }
@@ -82,7 +84,7 @@ pub(super) async fn require(
             headers: request.headers(),
             client,
         };
-        let decision = decide(&app, &settings, asked).await;
+        let decision = decide(app, &settings, asked).await;
         // It may have taken a while; what counts is the log-in of now.
         if app.settings.auth_revision() == settings.auth_revision {
             break decision;
@@ -95,7 +97,7 @@ pub(super) async fn require(
             if request.uri().path().starts_with(OF_LOG_IN) {
                 request.extensions_mut().insert(AdmittedBy(revision));
             }
-            let response = answer(&app, request, next, revision).await;
+            let response = answer(app, request, next, revision).await;
             match cookie {
                 Some(token) => app.access.cookie.set(response, &token, client.secure),
                 None => response,
