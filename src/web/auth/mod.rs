@@ -2,6 +2,7 @@
 //! end here too.
 
 mod api;
+mod refused;
 
 use std::sync::Arc;
 
@@ -181,18 +182,13 @@ fn is_browser(headers: &HeaderMap) -> bool {
 
 fn refuse(request: &Request, refusal: Refusal, client: Client) -> Response {
     let (route, address) = (Route::of(request), client.address);
-    match refusal {
-        Refusal::Missing => {
-            tracing::warn!("Unauthorized access attempt to {route} from {address}");
-        }
-        Refusal::Wrong => tracing::warn!("Invalid credentials for {route} from {address}"),
-        Refusal::Undecodable => {
-            tracing::warn!("Undecodable credentials for {route} from {address}");
-        }
-        Refusal::TooMany => {
-            tracing::warn!("Too many log-ins wait: {route} from {address} is refused");
-        }
-    }
+    let what = match refusal {
+        Refusal::Missing => "Unauthorized access attempt to",
+        Refusal::Wrong => "Invalid credentials for",
+        Refusal::Undecodable => "Undecodable credentials for",
+        Refusal::TooMany => "Too many log-ins wait to let in one for",
+    };
+    refused::warn(format_args!("{what} {route} from {address}"));
     let about_log_in = request.uri().path().starts_with(OF_LOG_IN);
     answer_to(refusal, about_log_in).into_response()
 }
