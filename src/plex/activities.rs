@@ -459,7 +459,9 @@ mod tests {
             let good = json!({"title": "good"});
             wire::costs_only_itself(&good, &work, |items| shown(list(items, Vec::new())))?;
             wire::costs_only_itself(&good, &stream, |items| shown(list(Vec::new(), items)))?;
-            for activity in list(vec![raw(&work)], vec![raw(&stream)]) {
+            let both = list(vec![raw(&work)], vec![raw(&stream)]);
+            prop_assert_eq!(both.len(), [&work, &stream].iter().filter(|one| one.is_object()).count());
+            for activity in both {
                 prop_assert!(activity.progress.is_finite());
                 let verbatim = [work.to_string(), stream.to_string()];
                 prop_assert!(verbatim.iter().any(|sent| sent == activity.raw_data.get()));
