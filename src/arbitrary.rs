@@ -23,14 +23,14 @@ const WORDS: [&str; 12] = [
 /// Any JSON, with a liking for what lies at the edge of a type.
 pub(crate) fn value() -> impl Strategy<Value = Value> {
     let scalar = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        select(vec![0, 1, -1, i64::MIN, i64::MAX, 1 << 53]).prop_map(Value::from),
-        Just(json!(u64::MAX)),
-        any::<f64>().prop_map(Value::from),
-        select(WORDS.to_vec()).prop_map(Value::from),
-        any::<String>().prop_map(Value::from),
+        1 => Just(Value::Null),
+        1 => any::<bool>().prop_map(Value::from),
+        1 => any::<i64>().prop_map(Value::from),
+        2 => select(vec![0, 1, -1, i64::MIN, i64::MAX, 1 << 53]).prop_map(Value::from),
+        1 => Just(json!(u64::MAX)),
+        1 => any::<f64>().prop_map(Value::from),
+        4 => select(WORDS.to_vec()).prop_map(Value::from),
+        1 => any::<String>().prop_map(Value::from),
     ];
     scalar.prop_recursive(3, 24, 4, |inner| {
         let fields = prop::collection::vec((any::<String>(), inner.clone()), 0..4);

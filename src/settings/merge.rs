@@ -420,12 +420,17 @@ mod tests {
             prop_assume!(document.is_object());
             let merged = merged(&[], &document);
             let auth = &document["auth"];
+            let is_open = match auth {
+                Value::Null => true,
+                Value::Object(auth) => {
+                    let enabled = auth.get("enabled").unwrap_or(&Value::Null);
+                    enabled.is_null() || flag(enabled) == Some(false)
+                }
+                _ => false,
+            };
             match &merged {
                 // Whatever else is odd, who has to log in still has to.
-                Ok(settings) => prop_assert!(
-                    settings.auth.enabled || auth.is_null() || auth["enabled"].is_null()
-                        || flag(&auth["enabled"]) == Some(false)
-                ),
+                Ok(settings) => prop_assert_eq!(settings.auth.enabled, !is_open),
                 Err(error) => prop_assert!(error.to_string().contains("auth"), "{}", error),
             }
             let with_good_auth = {
