@@ -70,6 +70,10 @@ async fn the_description_is_valid() {
     assert_eq!(schemes["HTTPBasic"]["scheme"], "basic");
     assert_eq!(schemes["SessionCookie"]["in"], "cookie");
 
+    // Without words that are asked for, nobody can make a service.
+    let kinds = &description["components"]["schemas"]["NewService"]["properties"]["type"];
+    assert_eq!(kinds["enum"].as_array().unwrap().len(), 5);
+
     let mut found = Vec::new();
     references(&description, &mut found);
     assert!(found.len() > 20);
