@@ -330,6 +330,7 @@ impl Answer {
     }
 }
 
+/// Whether it is the turn of a call to `service`.
 fn may_be_asked(service: &Digest, limit: Duration) -> bool {
     let mut states = states();
     states
