@@ -16,6 +16,8 @@ const TABLE: &str = include_str!("data/fields.txt");
 /// A picture of one pixel.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
+/// What is 503 where Overseerr is not configured: the pages know that (contract 09, section 4.8).
+const NEEDS_OVERSEERR: [&str; 2] = ["/api/overseerr/requests", "/api/overseerr/users"];
 /// Nobody listens there.
 const NOBODY: &str = "http://127.0.0.1:9";
 
@@ -237,11 +239,19 @@ async fn answer(server: &Server, asked: &Asked, names: &[(&str, String)]) -> Val
 /// Everything that this version can have, and the id of its one service.
 pub(crate) async fn full(plex: &Simulator) -> (Server, String) {
     let app = json!({"id": "1", "name": "App", "url": "http://app", "icon": ""});
-    let instance = json!({"id": "1", "name": "Sonarr", "type": "sonarr", "url": NOBODY,
-                          "api_key": "k", "access_url": ""});
+    let (sonarr, radarr, overseerr) = (plex.sonarr(), plex.radarr(), plex.overseerr());
+    let instance = |kind: &str, url: &str, key: &str| json!({"id": kind, "name": kind, "type": kind, "url": url, "api_key": key, "access_url": ""});
+    let instances = [
+        instance("sonarr", &sonarr.url, sonarr.key),
+        instance("radarr", &radarr.url, radarr.key),
+        // One that has an error.
+        instance("lidarr", "", ""),
+    ];
+    // Somebody with a user name: those of Plex have none.
+    plex.add_members(1);
     let config = json!({
-        "overseerr": {"url": NOBODY, "api_key": "k", "email_domain": "example.org"},
-        "arr": {"instances": [instance]},
+        "overseerr": {"url": overseerr.url, "api_key": overseerr.key, "email_domain": "example.org"},
+        "arr": {"instances": instances},
         "external_apps": {"apps": [app]},
         "plex": {"server_url": plex.url(), "server_token": plex.token(), "server_name": "Demo"},
     });
@@ -306,6 +316,10 @@ async fn every_field_that_the_frontend_reads_is_there_and_of_its_type() {
             let everything = name == "full";
             // Without services there is none to change.
             if asked.target.contains("{service}") && !everything {
+                continue;
+            }
+            if NEEDS_OVERSEERR.contains(&asked.target) && !everything {
+                assert_eq!(server.get(asked.target).await.status, 503);
                 continue;
             }
             let url = if everything {

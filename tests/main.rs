@@ -10,6 +10,7 @@
 
 mod activities;
 mod api_description;
+mod arr;
 mod auth;
 mod backup;
 mod browser;
@@ -32,6 +33,7 @@ mod lifecycle;
 mod monitoring;
 mod notifications;
 mod origin;
+mod overseerr;
 mod recent_media;
 mod redis;
 mod redis_faults;

@@ -75,6 +75,15 @@ const ROUTES: &[(&str, &str, For)] = &[
     ("PUT", "/api/notifications/telegram", Users),
     ("POST", "/api/notifications/telegram/test", Users),
     ("POST", "/api/upload-icon", Users),
+    ("GET", "/api/arr-activity/queue", Sessions),
+    ("GET", "/api/arr-activity/queue/status", Sessions),
+    ("GET", "/api/arr-activity/history", Sessions),
+    ("GET", "/api/arr-activity/system/status", Sessions),
+    ("GET", "/api/overseerr/status", Users),
+    ("GET", "/api/overseerr/users", Users),
+    ("POST", "/api/overseerr/users", Users),
+    ("DELETE", "/api/overseerr/users/{user_id}", Users),
+    ("GET", "/api/overseerr/requests", Users),
 ];
 /// Beside those.
 const UNDESCRIBED: &[(&str, &str, For)] = &[
@@ -103,7 +112,7 @@ const UNDESCRIBED: &[(&str, &str, For)] = &[
     ("POST", "/api/oauth/plex/login", Users),
     ("GET", "/api/oauth/plex/other", Users),
     ("GET", "/api/uploader/queue", Sessions),
-    ("GET", "/api/arr-activity/queue", Sessions),
+    ("POST", "/api/arr-activity/queue", Users),
     ("POST", "/api/uploader/queue", Users),
 ];
 
