@@ -108,6 +108,9 @@ pub async fn run(
     integrations::start_sending(&app, &tasks);
     monitor::start_recorder(&app, &tasks);
     monitor::start_rounds(&app, &tasks);
+    invites::start_settling(&app, &tasks);
+    invites::start_looking(&app, &tasks);
+    invites::start_expiring(&app, &tasks);
     plex::start_history_sync(&app, &tasks);
     plex::start_refresher(&app, &tasks);
     monitor::start_sockets(&app, &tasks);

@@ -52,6 +52,20 @@ impl Tasks {
         self.repeat(name, Instant::now(), period, step);
     }
 
+    /// As [`Self::every`], but the first step is taken after `first`.
+    pub fn every_after<F, E>(
+        &self,
+        name: &'static str,
+        first: Duration,
+        period: Duration,
+        step: impl FnMut() -> F + Send + 'static,
+    ) where
+        F: Future<Output = Result<(), E>> + Send,
+        E: std::fmt::Display,
+    {
+        self.repeat(name, Instant::now() + first, period, step);
+    }
+
     fn repeat<F, E>(
         &self,
         name: &'static str,

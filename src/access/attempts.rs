@@ -141,7 +141,7 @@ fn delay_after(failures: u32) -> Duration {
 }
 
 /// Who counts as one: an IPv4 address, or the network that a customer is given with IPv6.
-fn subject(address: IpAddr) -> IpAddr {
+pub(super) fn subject(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

@@ -6,12 +6,14 @@ mod attempts;
 mod cookie;
 mod credentials;
 mod follow;
+mod pace;
 pub mod password;
 mod sessions;
 mod verdicts;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::HeaderValue;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -24,6 +26,7 @@ use attempts::{Attempts, TooMany};
 pub use cookie::SessionCookie;
 use credentials::Credentials;
 pub use follow::start;
+use pace::Pace;
 pub use sessions::{Cookie, SESSION_TTL, Sessions, Token};
 use verdicts::{Verdict, Verdicts};
 
@@ -36,6 +39,7 @@ const WAITING_TO_BE_HASHED: usize = 32;
 pub struct Access {
     verdicts: Verdicts,
     attempts: Attempts,
+    pace: Pace,
     hashing: Arc<Semaphore>,
     to_be_hashed: Semaphore,
     /// Log-ins of browsers.
@@ -71,12 +75,21 @@ impl Access {
         Self {
             verdicts: Verdicts::default(),
             attempts: Attempts::default(),
+            pace: Pace::default(),
             hashing: Arc::new(Semaphore::new(HASHING)),
             to_be_hashed: Semaphore::new(WAITING_TO_BE_HASHED),
             sessions: Sessions::new(installation),
             cookie: SessionCookie::of(installation),
             ended: watch::Sender::new(0),
         }
+    }
+
+    /// Counts a request of `address` that needs no log-in and costs something.
+    ///
+    /// # Errors
+    /// It has asked too often: how long to wait.
+    pub fn pace(&self, address: IpAddr) -> Result<(), Duration> {
+        self.pace.count(address)
     }
 
     /// Whether the credentials of `header` are those of `auth`. Wrong ones from `address` make its

@@ -2,7 +2,7 @@
 //! (contract 06, section 1).
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, SqliteExecutor};
+use sqlx::{Sqlite, SqliteConnection, SqliteExecutor};
 
 use super::model::{Invite, PlexUser};
 use crate::compat::Stamp;
@@ -18,13 +18,19 @@ pub(super) async fn invite(
     Ok(row.as_ref().and_then(read_invite))
 }
 
-/// The invite of this code, exactly as it is stored.
+/// The invite of this code. People type codes as they like; those of 3.3.0 may differ in nothing but
+/// their case, so the exact one comes first.
 pub(super) async fn invite_of_code(
     database: impl SqliteExecutor<'_>,
     code: &str,
 ) -> Result<Option<Invite>, sqlx::Error> {
-    let query = sqlx::query::<Sqlite>("SELECT * FROM invites WHERE code = ?").bind(code.to_owned());
-    let row = query.fetch_optional(database).await?;
+    let row = sqlx::query::<Sqlite>(
+        "SELECT * FROM invites WHERE code IN (?1, ?2) ORDER BY code = ?1 DESC LIMIT 1",
+    )
+    .bind(code.to_owned())
+    .bind(code.to_uppercase())
+    .fetch_optional(database)
+    .await?;
     Ok(row.as_ref().and_then(read_invite))
 }
 
@@ -52,6 +58,16 @@ pub(super) async fn user_of_email(
         .fetch_optional(database)
         .await?;
     Ok(row.as_ref().and_then(read_user))
+}
+
+/// Removes a friend; part of a write job.
+pub(super) async fn forget_user(
+    connection: &mut SqliteConnection,
+    id: i64,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query("DELETE FROM plex_users WHERE id = ?").bind(id);
+    query.execute(connection).await?;
+    Ok(())
 }
 
 /// A row of `invites`; `None` without what it can't be without.

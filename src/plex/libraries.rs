@@ -36,7 +36,7 @@ pub(super) static SHARING: Sharing = Sharing {
 
 /// A library of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Library {
+pub(crate) struct Library {
     /// Identifies it in paths.
     pub key: String,
     /// `movie`, `show`, `artist`, `photo`; empty if Plex named none.
@@ -121,6 +121,18 @@ pub(super) async fn at_most(
             Need::Within(oldest),
             fetch,
         )
+    })
+    .await
+}
+
+/// The libraries of the configured server, for those who are not part of this domain. While it can't be
+/// asked, what it said before has to do.
+///
+/// # Errors
+/// Nothing is known of them, or no server is configured.
+pub(crate) async fn libraries(app: &AppState) -> Result<Cached<Vec<Library>>, SharedError> {
+    cache::read(&LIBRARIES, || {
+        from_plex(app, Waited::default(), &SHARING, Need::Fresh, fetch)
     })
     .await
 }

@@ -7,14 +7,6 @@ mod activities;
 mod api;
 mod cache_admin;
 mod caches;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "invites, which come next, use the rest of it"
-    )
-)]
 pub(crate) mod cloud;
 mod connection;
 mod counts;
@@ -53,6 +45,7 @@ pub use dashboard::start_refresher;
 pub use error::PlexError;
 pub use history_sync::start as start_history_sync;
 pub use kept::{keep_answers, restore_answers, start_keeping_answers};
+pub(crate) use libraries::libraries;
 pub use peak::load_peak;
 pub use server::{PlexClient, PlexServer};
 pub use sharing::share_caches;

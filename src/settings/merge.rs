@@ -113,6 +113,7 @@ pub(super) fn merge(
             "PLEX_CLIENTS_URL",
             "an address such as https://clients.plex.tv",
         )?,
+        expiry_interval: Some(env.seconds("EXPIRY_INTERVAL")?).filter(|every| !every.is_zero()),
         history_sync_interval: env.positive_seconds("HISTORY_SYNC_INTERVAL")?,
         redis,
         warnings: sources.warnings,

@@ -110,6 +110,8 @@ pub struct Settings {
     pub plex_tv_url: url::Url,
     /// Where plex.tv answers clients about invitations.
     pub plex_clients_url: url::Url,
+    /// Between two looks for friends whose time is over; `None`: nobody looks.
+    pub expiry_interval: Option<Duration>,
     /// Time between two synchronisations of the watch history.
     pub history_sync_interval: Duration,
     /// The shared second tier.

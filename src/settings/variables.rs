@@ -212,6 +212,11 @@ pub const GROUPS: &[Group] = &[
                 "900",
                 "time between two synchronisations of the watch history",
             ),
+            var(
+                "EXPIRY_INTERVAL",
+                "3600",
+                "time between two looks for users whose time is over; 0: never",
+            ),
             var("PLEX_TV_URL", "https://plex.tv", "address of plex.tv"),
             var(
                 "PLEX_CLIENTS_URL",

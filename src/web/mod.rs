@@ -12,6 +12,7 @@ mod headers;
 mod health;
 pub mod icons;
 mod origin;
+pub mod pace;
 mod patient;
 mod policy;
 mod requests;

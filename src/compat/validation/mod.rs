@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 pub use body::JsonBody;
 pub use fields::{Fields, FromFields};
 pub use form::FormFile;
-pub use path::integer_in_path;
+pub use path::{PathInteger, integer_in_path};
 pub use query::QueryParameters;
 
 /// A step on the way to what is wrong.

@@ -1,13 +1,31 @@
 //! Numbers that stand in a path.
 
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+
 use super::{ValidationError, scalars};
+
+/// The whole number that the last variable part of a path is.
+#[derive(Clone, Copy, Debug)]
+pub struct PathInteger(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathInteger {
+    type Rejection = ValidationError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ValidationError> {
+        let parameters = RawPathParams::from_request_parts(parts, state).await.ok();
+        let last = parameters.iter().flatten().last();
+        let (name, text) = last.unwrap_or_default();
+        integer_in_path(name, text).map(Self)
+    }
+}
 
 /// The whole number that `text` means, the path's part of this name. One beyond 64 bits is refused:
 /// nothing here has such a number, and 3.3.0 broke on them (contract 08, item 31).
 ///
 /// # Errors
 /// It means none.
-pub fn integer_in_path(name: &'static str, text: &str) -> Result<i64, ValidationError> {
+pub fn integer_in_path(name: &str, text: &str) -> Result<i64, ValidationError> {
     let number = scalars::integer_of_text(text.trim());
     number.map_err(|wrong| {
         wrong

@@ -27,8 +27,8 @@ use call::{Call, Reply};
 pub(crate) use call::Line;
 pub(crate) use error::CloudError;
 pub(crate) use inviting::{Acceptance, Invitation};
-pub(crate) use people::{Account, Person, Share};
-pub(crate) use pins::{Pin, PinState};
+pub(crate) use people::{Account, Person, find_in};
+pub(crate) use pins::PinState;
 pub(crate) use removing::Removal;
 
 /// How plex.tv knows this program by name.

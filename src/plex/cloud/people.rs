@@ -90,8 +90,7 @@ impl PlexTv {
         email: &str,
     ) -> Result<Option<Person>, CloudError> {
         let people = self.people(owner).await?;
-        let titled = || people.iter().find(|person| same(&person.title, email));
-        Ok(meant(&people, email).or_else(titled).cloned())
+        Ok(find_in(&people, email).cloned())
     }
 
     /// With whom the server `machine` is shared, pending invitations included.
@@ -146,6 +145,12 @@ impl Share {
             .iter()
             .any(|own| same(own, email))
     }
+}
+
+/// As [`PlexTv::find`], among people who are known already.
+pub(crate) fn find_in<'a>(people: &'a [Person], email: &str) -> Option<&'a Person> {
+    let titled = || people.iter().find(|person| same(&person.title, email));
+    meant(people, email).or_else(titled)
 }
 
 /// Whom `email` means by what nobody else can have: their e-mail, else user name or identifier.
