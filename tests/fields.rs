@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::api_description::NOT_YET;
-use crate::harness::{Server, plex, until_asked};
+use crate::harness::{Server, database, plex, until_asked};
 
 const TABLE: &str = include_str!("data/fields.txt");
 /// A picture of one pixel.
@@ -18,6 +18,9 @@ const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+
 
 /// Nobody listens there.
 const NOBODY: &str = "http://127.0.0.1:9";
+
+/// The code of the invite of [`full`].
+const CODE: &str = "FRIENDS";
 
 /// A request and what is read of its answer.
 struct Asked {
@@ -243,6 +246,9 @@ pub(crate) async fn full(plex: &Simulator) -> (Server, String) {
         "overseerr": {"url": NOBODY, "api_key": "k", "email_domain": "example.org"},
         "arr": {"instances": [instance]},
         "external_apps": {"apps": [app]},
+        "uploader": {"base_url": plex.uploader().url},
+        "vpn_proxy": {"url": plex.vpn_proxy().url, "api_key": plex.vpn_proxy().key},
+        "posterizarr": {"url": plex.posterizarr().url, "api_key": plex.posterizarr().key},
         "plex": {"server_url": plex.url(), "server_token": plex.token(), "server_name": "Demo"},
     });
     let server = Server::builder()
@@ -281,7 +287,19 @@ pub(crate) async fn full(plex: &Simulator) -> (Server, String) {
         let answer = server.post(path, &body).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
+    invite_somebody(&server).await;
     (server, id)
+}
+
+/// Makes an invite that somebody has used.
+async fn invite_somebody(server: &Server) {
+    let invite = json!({"custom_code": CODE, "usage_limit": 5, "expires_in_days": 30});
+    let answer = server.post("/api/invites/", &invite).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let row = "INSERT INTO plex_users (email, username, plex_id, thumb, invite_id, created_at, \
+               expires_at, is_active) VALUES ('a@example.org', 'a', '7', 't', 1, \
+               '2026-01-02 03:04:05.000000', '2036-01-02 03:04:05.000000', 1)";
+    database::execute(server.directory.path(), row).await;
 }
 
 fn is_put_off(target: &str) -> bool {
@@ -317,6 +335,7 @@ async fn every_field_that_the_frontend_reads_is_there_and_of_its_type() {
                 ("{service}", service.clone()),
                 ("{plex}", url),
                 ("{token}", plex.token().to_owned()),
+                ("{code}", CODE.to_owned()),
             ];
             let answer = answer(server, asked, &names).await;
             for wrong in wrong(asked, &answer, everything) {

@@ -83,10 +83,10 @@ async fn a_friend_logs_in_and_is_let_in_as_who_they_are() {
     assert_eq!(body["user"]["email"], "zed@example.org");
     let created = body["user"]["created_at"].as_str().unwrap();
     assert!(created.len() > 18 && !created.ends_with('Z'), "{created}");
-    let [taken] = &plex.invitations()[..] else {
+    let [invitation] = &plex.invitations()[..] else {
         panic!("{:?}", plex.invitations());
     };
-    assert!(taken.accepted, "in their name");
+    assert!(invitation.accepted, "in their name");
     let row = "SELECT email || '|' || username || '|' || plex_id || '|' || (thumb IS NOT NULL) FROM plex_users";
     let row = texts(server.directory.path(), row).await.concat();
     assert!(

@@ -282,7 +282,7 @@ mod tests {
         for _ in 0..HASHING {
             let held = Arc::clone(&held);
             let work = access.hashed(move || held.lock().unwrap().recv());
-            let abandoned = tokio::time::timeout(std::time::Duration::from_millis(20), work);
+            let abandoned = tokio::time::timeout(Duration::from_millis(20), work);
             assert!(abandoned.await.is_err());
         }
         assert_eq!(access.hashing.available_permits(), 0);

@@ -57,7 +57,7 @@ impl Pace {
                 asked: 0,
             };
         } else if window.asked >= MOST {
-            return Err(WINDOW - age);
+            return Err(WINDOW.saturating_sub(age));
         }
         window.asked += 1;
         drop(known);

@@ -1,5 +1,6 @@
 //! A simulated Plex Media Server inside the process, with the parts of plex.tv and of GitHub that go
-//! with it, and a simulated Telegram.
+//! with it, and a simulated Telegram, Sonarr, Radarr, Overseerr, Posterizarr, uploader and VPN proxy
+//! manager.
 //!
 //! `komandorr demo` shows the product against it, and the black-box tests use it as their double.
 //! It speaks Plex's JSON over real connections and knows nothing of Komandorr. Titles, people and
@@ -7,6 +8,7 @@
 
 mod activities;
 mod agents;
+mod arr;
 mod calls;
 mod dice;
 mod faults;
@@ -17,17 +19,21 @@ mod listener;
 mod media;
 mod metadata;
 mod now_playing;
+mod overseerr;
 mod pages;
 mod people;
 mod picture;
 mod plex;
 mod plex_tv;
+mod posterizarr;
 mod services;
 mod sessions;
 mod stage;
 mod telegram;
 #[cfg(test)]
 mod tests;
+mod uploader;
+mod vpn_proxy;
 mod words;
 
 pub use stage::{Demo, Stage};
@@ -89,6 +95,15 @@ pub enum Scene {
         /// How many sessions there are.
         sessions: usize,
     },
+}
+
+/// Where one of the services beside Plex is, and the key that it insists on.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// As it is configured.
+    pub url: String,
+    /// Anybody without it is refused with 401.
+    pub key: &'static str,
 }
 
 /// A running simulated server; dropping it stops it and closes its connections.
@@ -178,6 +193,46 @@ impl Simulator {
     /// The token of the simulated GitHub.
     pub fn github_token(&self) -> &'static str {
         github::TOKEN
+    }
+
+    /// The simulated Sonarr, below `/sonarr`.
+    pub fn sonarr(&self) -> Address {
+        self.at(arr::SONARR.path, arr::SONARR.key)
+    }
+
+    /// The simulated Radarr, below `/radarr`.
+    pub fn radarr(&self) -> Address {
+        self.at(arr::RADARR.path, arr::RADARR.key)
+    }
+
+    /// The simulated Overseerr, below `/overseerr`.
+    pub fn overseerr(&self) -> Address {
+        self.at(overseerr::PATH, overseerr::KEY)
+    }
+
+    /// Lets people join the simulated Overseerr.
+    pub fn add_members(&self, count: usize) {
+        self.plex.overseerr.add(count);
+    }
+
+    /// The simulated Posterizarr, below `/posterizarr`.
+    pub fn posterizarr(&self) -> Address {
+        self.at(posterizarr::PATH, posterizarr::KEY)
+    }
+
+    /// The simulated uploader, below `/uploader`. It has no key.
+    pub fn uploader(&self) -> Address {
+        self.at(uploader::PATH, "")
+    }
+
+    /// The simulated VPN proxy manager, below `/vpn`.
+    pub fn vpn_proxy(&self) -> Address {
+        self.at(vpn_proxy::PATH, vpn_proxy::KEY)
+    }
+
+    fn at(&self, path: &str, key: &'static str) -> Address {
+        let url = format!("{}{path}", self.url());
+        Address { url, key }
     }
 
     /// Requests that arrived for exactly this path (without query), faults included.

@@ -22,14 +22,19 @@ use super::faults::Faults;
 use super::history::History;
 use super::library::{Item, Kind, Library, SECTIONS, Section, find_section};
 use super::metadata::{Detail, library_item};
+use super::overseerr::{self, Overseerr};
 use super::pages::{Ask, error_page, media_container};
 use super::people::accounts;
 use super::picture::{self, Size};
 use super::plex_tv::{self, Here, PlexTv};
 use super::telegram::{self, Telegram};
-use super::{Options, Scene, github, locked, now_playing, sessions};
+use super::{
+    Options, Scene, arr, github, locked, now_playing, posterizarr, sessions, uploader, vpn_proxy,
+};
 
 const TOKEN: &str = "X-Plex-Token";
+/// Below these are services that Plex's token does not concern.
+const OTHERS: [&str; 3] = [posterizarr::PATH, uploader::PATH, vpn_proxy::PATH];
 const VERSION: &str = "1.41.3.9314-a0bfb8370";
 
 /// Everything the handlers share.
@@ -43,6 +48,7 @@ pub(super) struct Plex {
     pub(super) history: Mutex<History>,
     pub(super) telegram: Telegram,
     pub(super) plex_tv: PlexTv,
+    pub(super) overseerr: Overseerr,
     started: Instant,
 }
 
@@ -59,6 +65,7 @@ impl Plex {
             library: Mutex::new(Arc::new(library)),
             telegram: Telegram::default(),
             plex_tv: PlexTv::new(&options.token),
+            overseerr: Overseerr::default(),
             started: Instant::now(),
             options,
         }
@@ -77,7 +84,7 @@ impl Plex {
     }
 
     /// The clock of things that stand still in a fixed scene.
-    fn motion(&self) -> Option<Duration> {
+    pub(super) fn motion(&self) -> Option<Duration> {
         matches!(*locked(&self.scene), Scene::Living).then(|| self.started.elapsed())
     }
 
@@ -115,6 +122,11 @@ pub(super) fn router(plex: Arc<Plex>) -> Router {
         .merge(plex_tv::router())
         .merge(telegram::router())
         .merge(github::router())
+        .merge(arr::router())
+        .merge(overseerr::router())
+        .merge(posterizarr::router())
+        .merge(uploader::router())
+        .merge(vpn_proxy::router())
         .fallback(async || error_page(404))
         .method_not_allowed_fallback(async || error_page(405))
         .layer(middleware::from_fn_with_state(Arc::clone(&plex), gate))
@@ -130,6 +142,9 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
         || plex_tv::is_public(&path)
         || telegram::is_public(&path)
         || github::is_public(&path)
+        || OTHERS.iter().any(|other| path.starts_with(other))
+        || arr::is_public(&path)
+        || overseerr::is_public(&path)
         || token.is_some_and(|token| {
             plex.is_token(&token) || (plex_tv::is_its_own(&path) && plex.plex_tv.knows(&token))
         });

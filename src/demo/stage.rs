@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::agents::Agents;
-use super::{Options, Simulator, services};
+use super::{Address, Options, Simulator, services};
 use crate::instance::Instance;
 use crate::settings::{Environment, Overrides, SettingsStore};
 
@@ -62,6 +63,7 @@ impl Demo {
         let plex = Simulator::start(options).await?;
         let host = env.get("HOST").unwrap_or("127.0.0.1").to_owned();
         let (url, token) = (plex.url(), plex.token().to_owned());
+        let others = others(&plex);
         let telegram = plex.telegram_url();
         services::furnish(&directory, &url).await?;
         let env = env.with([
@@ -84,6 +86,7 @@ impl Demo {
                 section.insert("server_name".to_owned(), Options::default().name.into());
             })
             .await?;
+        settings.save(|document| document.extend(others)).await?;
         Ok(Self {
             settings,
             instance,
@@ -94,6 +97,35 @@ impl Demo {
             },
         })
     }
+}
+
+/// Sections of `config.json` that lead to the simulated services beside Plex.
+fn others(simulator: &Simulator) -> Map<String, Value> {
+    let arr = |id: u64, name: &str, kind: &str, at: &Address| {
+        json!({"id": id.to_string(), "name": name, "type": kind, "url": at.url, "api_key": at.key,
+               "access_url": ""})
+    };
+    let form = |at: &Address| json!({"url": at.url, "api_key": at.key});
+    let overseerr = simulator.overseerr();
+    let sections = [
+        (
+            "overseerr",
+            json!({"url": format!("{}/api/v1/user", overseerr.url), "api_key": overseerr.key,
+                   "email_domain": "example.org"}),
+        ),
+        (
+            "arr",
+            json!({"instances": [arr(1, "Sonarr", "sonarr", &simulator.sonarr()),
+                                 arr(2, "Radarr", "radarr", &simulator.radarr())]}),
+        ),
+        ("posterizarr", form(&simulator.posterizarr())),
+        ("uploader", json!({"base_url": simulator.uploader().url})),
+        ("vpn_proxy", form(&simulator.vpn_proxy())),
+    ];
+    let sections = sections.into_iter();
+    sections
+        .map(|(name, section)| (name.to_owned(), section))
+        .collect()
 }
 
 impl Stage {
@@ -154,6 +186,13 @@ mod tests {
             settings.integrations.github.api_url, plex.base_url,
             "never the real GitHub"
         );
+        for address in [
+            &settings.integrations.posterizarr.url,
+            &settings.integrations.uploader_url,
+            &settings.integrations.vpn_proxy.url,
+        ] {
+            assert!(address.starts_with(plex.base_url.as_str()), "{address}");
+        }
         assert!(!settings.redis.enabled && !settings.log.enable_file);
         assert_eq!((settings.host.as_str(), settings.port), ("127.0.0.1", 0));
         let directory = settings.data_dir.clone();

@@ -1,12 +1,18 @@
 //! The services that this one talks to besides Plex, each a thin client.
 
+mod arr;
 mod github;
+mod mend;
 mod outside;
+mod overseerr;
+mod posterizarr;
+mod relay;
 mod releases;
 mod telegram;
-#[expect(dead_code, reason = "the services come with the next changes")]
+mod uploader;
 mod upstream;
 mod version;
+mod vpn_proxy;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -21,4 +27,9 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(telegram::router())
         .merge(version::router())
         .merge(releases::router())
+        .merge(arr::router())
+        .merge(overseerr::router())
+        .merge(posterizarr::router())
+        .merge(uploader::router())
+        .merge(vpn_proxy::router())
 }

@@ -40,7 +40,8 @@ static ANSWERS: Brief<Question, Answer, Failure> = Brief::new();
 static STATES: LazyLock<Mutex<LruCache<Digest, State>>> =
     LazyLock::new(|| Mutex::new(LruCache::new(MOST_SERVICES)));
 
-type Digest = [u8; 32];
+/// Tells services apart.
+pub(super) type Digest = [u8; 32];
 
 /// A service as it is configured.
 #[derive(Clone, Debug)]
@@ -259,7 +260,7 @@ impl Upstream {
     }
 
     /// Tells it from others, and from itself with another key.
-    fn digest(&self) -> Digest {
+    pub(super) fn digest(&self) -> Digest {
         let mut digest = Sha256::new_with_prefix(self.url.trim().trim_end_matches('/'));
         if let Key::Header(_, key) | Key::Query(_, key) = &self.key {
             digest.update([0]);
@@ -269,7 +270,7 @@ impl Upstream {
     }
 
     /// What a service says about its failure, in one line without its key.
-    fn words_of(&self, answer: &Answer) -> String {
+    pub(super) fn words_of(&self, answer: &Answer) -> String {
         let text = String::from_utf8_lossy(&answer.body);
         let mut text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Key::Header(_, key) | Key::Query(_, key) = &self.key

@@ -130,7 +130,7 @@ pub(super) async fn sections(app: &AppState, invite: &Invite) -> Result<Vec<Stri
     let wanted = invite.libraries.trim();
     let wanted: Option<Vec<&str>> =
         (!wanted.is_empty() && wanted != ALL).then(|| wanted.split(',').map(str::trim).collect());
-    let keys = known.stored.value.iter().map(|library| &library.key);
+    let keys = known.iter().map(|library| &library.key);
     let sections: Vec<String> = keys
         .filter(|key| {
             wanted

@@ -9,7 +9,7 @@ use chrono::Utc;
 
 use super::door::Door;
 use super::model::PlexUser;
-use super::rows;
+use super::{changes, rows};
 use crate::app::AppState;
 use crate::compat::Stamp;
 use crate::plex::PlexError;
@@ -92,7 +92,7 @@ async fn end(app: &AppState, door: &Door, friend: &PlexUser) -> Result<(), Expir
             Box::pin(async move {
                 // With more time given meanwhile, the row tells whom to invite again.
                 if rows::user(&mut *c, shut_out.id).await?.as_ref() == Some(&shut_out) {
-                    rows::forget_user(c, shut_out.id).await?;
+                    changes::forget_user(c, shut_out.id).await?;
                 }
                 Ok(())
             })

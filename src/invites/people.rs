@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::door::Door;
 use super::model::PlexUser;
 use super::redeem::{NOT_CONFIGURED, to_the_end};
-use super::rows;
+use super::{changes, failed, rows};
 use crate::app::AppState;
 use crate::compat::validation::{PathInteger, ValidationError};
 use crate::plex::cloud::{self, CloudError, Person, PlexTv, Removal};
@@ -155,7 +155,7 @@ async fn refresh_user(app: AppState, PathInteger(id): PathInteger) -> ApiResult<
         return Ok(Json(friend));
     };
     let learnt = learn(&app, friend.id, &person).await;
-    let learnt = learnt.map_err(|error| unwritten("refreshing", error))?;
+    let learnt = learnt.map_err(|error| failed("refreshing user", error))?;
     learnt.map(Json).ok_or_else(no_user)
 }
 
@@ -178,7 +178,7 @@ async fn remove_user(app: AppState, PathInteger(id): PathInteger) -> ApiResult<J
         let email = friend.email.clone();
         shut_out(&app, &email).await?;
         let forgotten = forget(&app, friend.id).await;
-        forgotten.map_err(|error| unwritten("removing", error))?;
+        forgotten.map_err(|error| failed("removing user", error))?;
         tracing::info!("Removed user {email} from Plex");
         Ok(Json(Removed {
             success: true,
@@ -190,7 +190,7 @@ async fn remove_user(app: AppState, PathInteger(id): PathInteger) -> ApiResult<J
 
 /// Ends what the configured server shares with somebody. Who has nothing is content.
 async fn shut_out(app: &AppState, email: &str) -> ApiResult<()> {
-    let failed = |error: String| {
+    let refused = |error: String| {
         tracing::warn!("Failed to remove {email} from Plex: {error}");
         ApiError::bad_gateway(format!("Failed to remove {email} from Plex: {error}"))
     };
@@ -204,15 +204,15 @@ async fn shut_out(app: &AppState, email: &str) -> ApiResult<()> {
                 .tv
                 .remove(&door.owner, Some(&door.machine), email)
                 .await;
-            removed.map_err(|error| failed(error.to_string()))?;
+            removed.map_err(|error| refused(error.to_string()))?;
         }
         Ok(None) => {}
         // Friends can be removed without the server, open invitations to it can't.
         Err(server) => {
             let removed = PlexTv::of(app).remove(&target.token, None, email).await;
-            match removed.map_err(|error| failed(error.to_string()))? {
+            match removed.map_err(|error| refused(error.to_string()))? {
                 Removal::Removed => {}
-                Removal::NotFound => return Err(failed(server.to_string())),
+                Removal::NotFound => return Err(refused(server.to_string())),
             }
         }
     }
@@ -221,22 +221,18 @@ async fn shut_out(app: &AppState, email: &str) -> ApiResult<()> {
 
 async fn forget(app: &AppState, id: i64) -> Result<(), StoreError> {
     app.store
-        .write_for_certain(move |c| Box::pin(async move { rows::forget_user(c, id).await }))
+        .write_for_certain(move |c| Box::pin(async move { changes::forget_user(c, id).await }))
         .await
 }
 
 async fn known(app: &AppState, id: i64) -> ApiResult<PlexUser> {
     let friend = rows::user(app.store.reader(), id).await;
-    let friend = friend.map_err(|error| unwritten("looking for", error.into()))?;
+    let friend = friend.map_err(|error| failed("looking for user", error))?;
     friend.ok_or_else(no_user)
 }
 
 fn no_user() -> ApiError {
     ApiError::missing("User not found")
-}
-
-fn unwritten(doing: &str, error: StoreError) -> ApiError {
-    ApiError::of_store(format!("Error {doing} user: {error}"), error)
 }
 
 /// The routes of this file.

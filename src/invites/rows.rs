@@ -2,11 +2,36 @@
 //! (contract 06, section 1).
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, SqliteConnection, SqliteExecutor};
+use sqlx::{Sqlite, SqliteExecutor};
 
 use super::model::{Invite, PlexUser};
 use crate::compat::Stamp;
 use crate::store::Cells;
+
+/// All invites.
+pub(super) async fn invites(database: impl SqliteExecutor<'_>) -> Result<Vec<Invite>, sqlx::Error> {
+    let query = sqlx::query::<Sqlite>("SELECT * FROM invites ORDER BY id");
+    let rows = query.fetch_all(database).await?;
+    Ok(rows.iter().filter_map(read_invite).collect())
+}
+
+/// All friends, in the order in which they came.
+pub(super) async fn users(database: impl SqliteExecutor<'_>) -> Result<Vec<PlexUser>, sqlx::Error> {
+    let query = sqlx::query::<Sqlite>("SELECT * FROM plex_users ORDER BY id");
+    let rows = query.fetch_all(database).await?;
+    Ok(rows.iter().filter_map(read_user).collect())
+}
+
+/// Those who have used the invite of this number last.
+pub(super) async fn users_of(
+    database: impl SqliteExecutor<'_>,
+    invite: i64,
+) -> Result<Vec<PlexUser>, sqlx::Error> {
+    let query = "SELECT * FROM plex_users WHERE invite_id = ? ORDER BY id";
+    let query = sqlx::query::<Sqlite>(query).bind(invite);
+    let rows = query.fetch_all(database).await?;
+    Ok(rows.iter().filter_map(read_user).collect())
+}
 
 /// The invite of this number.
 pub(super) async fn invite(
@@ -58,16 +83,6 @@ pub(super) async fn user_of_email(
         .fetch_optional(database)
         .await?;
     Ok(row.as_ref().and_then(read_user))
-}
-
-/// Removes a friend; part of a write job.
-pub(super) async fn forget_user(
-    connection: &mut SqliteConnection,
-    id: i64,
-) -> Result<(), sqlx::Error> {
-    let query = sqlx::query("DELETE FROM plex_users WHERE id = ?").bind(id);
-    query.execute(connection).await?;
-    Ok(())
 }
 
 /// A row of `invites`; `None` without what it can't be without.

@@ -14,7 +14,7 @@ use super::model::{Form, KINDS};
 use super::registry::Watched;
 use super::shown::Shown;
 use crate::app::AppState;
-use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
+use crate::compat::validation::{Fields, FromFields, JsonBody, Said, ValidationError};
 use crate::web::error::{ApiError, ApiResult, Detail};
 
 /// A service that is to be created.
@@ -64,42 +64,24 @@ struct ServiceChange {
     /// `app`, `website`, `panel`, `project` or `server`.
     r#type: Option<&'static str>,
     #[schema(value_type = Option<String>)]
-    description: Said,
+    description: Said<String>,
     #[schema(value_type = Option<String>)]
-    icon: Said,
+    icon: Said<String>,
     #[schema(value_type = Option<String>)]
-    group: Said,
-}
-
-/// What is said about a field that may be empty.
-enum Said {
-    Nothing,
-    This(Option<String>),
+    group: Said<String>,
 }
 
 impl FromFields for ServiceChange {
     fn from_fields(fields: &mut Fields) -> Self {
         Self {
-            name: given(fields, "name", Fields::string),
-            url: given(fields, "url", Fields::string),
-            r#type: given(fields, "type", |fields, name| fields.word(name, &KINDS)),
-            description: said(fields, "description"),
-            icon: said(fields, "icon"),
-            group: said(fields, "group"),
+            name: fields.given("name", Fields::string),
+            url: fields.given("url", Fields::string),
+            r#type: fields.given("type", |fields, name| fields.word(name, &KINDS)),
+            description: fields.said("description", Fields::optional_string),
+            icon: fields.said("icon", Fields::optional_string),
+            group: fields.said("group", Fields::optional_string),
         }
     }
-}
-
-fn given<T>(
-    fields: &mut Fields,
-    name: &'static str,
-    read: impl FnOnce(&mut Fields, &'static str) -> T,
-) -> Option<T> {
-    fields.has(name).then(|| read(fields, name))
-}
-
-fn said(fields: &mut Fields, name: &'static str) -> Said {
-    given(fields, name, Fields::optional_string).map_or(Said::Nothing, Said::This)
 }
 
 impl ServiceChange {

@@ -36,7 +36,7 @@ pub(super) static SHARING: Sharing = Sharing {
 
 /// A library of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Library {
+pub struct Library {
     /// Identifies it in paths.
     pub key: String,
     /// `movie`, `show`, `artist`, `photo`; empty if Plex named none.
@@ -45,7 +45,7 @@ pub(crate) struct Library {
     /// What its owner calls it.
     pub title: String,
     /// Moves with every change of what is in it. Old servers have none; empty or 0 is none.
-    pub content_changed_at: Option<String>,
+    pub(super) content_changed_at: Option<String>,
 }
 
 /// The kinds of libraries that are counted and shown.
@@ -108,6 +108,18 @@ pub(super) fn read_list(sections: Vec<RawItem>) -> Vec<Library> {
         .collect()
 }
 
+/// The libraries of the configured server: those in the cache, or as old ones as may be served
+/// while Plex fails.
+///
+/// # Errors
+/// There is no configured server, or it has not answered and nothing is known of it.
+pub async fn libraries(app: &AppState) -> Result<Vec<Library>, SharedError> {
+    let cached = cache::read(&LIBRARIES, || {
+        from_plex(app, Waited::default(), &SHARING, Need::Fresh, fetch)
+    });
+    Ok(cached.await?.stored.value.clone())
+}
+
 /// The libraries as they were no longer than `oldest` ago, for what is made from them.
 pub(super) async fn at_most(
     now: &Moment,
@@ -121,18 +133,6 @@ pub(super) async fn at_most(
             Need::Within(oldest),
             fetch,
         )
-    })
-    .await
-}
-
-/// The libraries of the configured server, for those who are not part of this domain. While it can't be
-/// asked, what it said before has to do.
-///
-/// # Errors
-/// Nothing is known of them, or no server is configured.
-pub(crate) async fn libraries(app: &AppState) -> Result<Cached<Vec<Library>>, SharedError> {
-    cache::read(&LIBRARIES, || {
-        from_plex(app, Waited::default(), &SHARING, Need::Fresh, fetch)
     })
     .await
 }

@@ -45,7 +45,7 @@ pub use dashboard::start_refresher;
 pub use error::PlexError;
 pub use history_sync::start as start_history_sync;
 pub use kept::{keep_answers, restore_answers, start_keeping_answers};
-pub(crate) use libraries::libraries;
+pub use libraries::{Library, libraries};
 pub use peak::load_peak;
 pub use server::{PlexClient, PlexServer};
 pub use sharing::share_caches;

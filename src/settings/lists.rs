@@ -1,5 +1,5 @@
-//! The lists that only `config.json` has. An entry that can't be read is left out with a warning;
-//! in 3.3.0 one such entry was the end of the settings page.
+//! The lists that only `config.json` has. What can't be read of them costs itself alone, with a
+//! warning; in 3.3.0 it was the end of the settings page.
 
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ pub struct ExternalApp {
 /// oldest, a list `instances` of its own (contract 02, section 2). `None` without any of them.
 pub(super) fn arr_instances(sources: &mut Sources<'_>) -> Option<Vec<ArrInstance>> {
     if let Some(list) = sources.stored("arr", "instances") {
-        return Some(entries(sources, "arr.instances", &list, arr_instance));
+        return Some(instances(sources, "arr.instances", &list));
     }
     let older = [("sonarr", "Sonarr"), ("radarr", "Radarr")];
     let older: Vec<ArrInstance> = older
@@ -52,7 +52,7 @@ pub(super) fn arr_instances(sources: &mut Sources<'_>) -> Option<Vec<ArrInstance
     }
     let oldest = sources.document.get("instances");
     let oldest = oldest.filter(|list| !list.is_null())?;
-    Some(entries(sources, "instances", oldest, arr_instance))
+    Some(instances(sources, "instances", oldest))
 }
 
 /// The links of `external_apps.apps`.
@@ -70,15 +70,37 @@ pub(super) fn external_apps(sources: &mut Sources<'_>) -> Vec<ExternalApp> {
     })
 }
 
-fn arr_instance(entry: &Value) -> Option<ArrInstance> {
-    Some(ArrInstance {
-        id: text(entry, "id")?,
-        name: text(entry, "name")?,
-        kind: text(entry, "type")?,
-        url: text(entry, "url")?,
-        api_key: Secret::new(text(entry, "api_key")?),
-        access_url: text(entry, "access_url").unwrap_or_default(),
-    })
+/// Servers as people write them by hand: what is missing is empty (contract 05, section 1), so that
+/// the settings page shows the rest, and saving it loses nothing.
+fn instances(sources: &mut Sources<'_>, place: &str, list: &Value) -> Vec<ArrInstance> {
+    let mut odd = Vec::new();
+    let read = entries(sources, place, list, |entry| {
+        let entry = entry.as_object()?;
+        let mut text = |key| match entry.get(key) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            // People write keys of digits without quotes.
+            Some(Value::Number(number)) => number.to_string(),
+            Some(_) => {
+                odd.push(key);
+                String::new()
+            }
+        };
+        Some(ArrInstance {
+            id: text("id"),
+            name: text("name"),
+            kind: text("type"),
+            url: text("url"),
+            api_key: Secret::new(text("api_key")),
+            access_url: text("access_url"),
+        })
+    });
+    for key in odd {
+        sources.warn(format!(
+            "config.json: {place}: a value {key} has a wrong type and is taken for an empty one"
+        ));
+    }
+    read
 }
 
 fn older_instance(kind: &str, name: &str, form: &Value) -> Option<ArrInstance> {
@@ -104,7 +126,7 @@ fn entries<T>(
     sources: &mut Sources<'_>,
     place: &str,
     list: &Value,
-    read: impl Fn(&Value) -> Option<T>,
+    mut read: impl FnMut(&Value) -> Option<T>,
 ) -> Vec<T> {
     let Some(list) = list.as_array() else {
         sources.warn(format!("config.json: {place} is not a list and is ignored"));
@@ -183,14 +205,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_server_lacks_is_empty_and_the_server_is_there() {
+        let odd = json!({"id": 7, "name": null, "url": ["geheim"], "api_key": 123});
+        let list = json!([instance("a"), odd, {}]);
+        let (instances, warnings) = read(&json!({"instances": list}), arr_instances);
+        let instances = instances.unwrap();
+        assert_eq!((instances.len(), warnings), (3, 1));
+        let [_, odd, empty] = &instances[..] else {
+            panic!("three")
+        };
+        let shown = (&*odd.id, &*odd.name, &*odd.kind, &*odd.url);
+        assert_eq!(shown, ("7", "", "", ""));
+        assert_eq!(odd.api_key.expose(), "123");
+        assert_eq!((&*empty.id, empty.api_key.expose()), ("", ""));
+    }
+
+    #[test]
     fn an_entry_that_cannot_be_read_costs_only_itself() {
-        let mut broken = instance("broken");
-        broken["url"] = json!(5);
-        let list = json!([instance("a"), broken, 7, instance("b")]);
+        let list = json!([instance("a"), 7, instance("b")]);
         let expected = vec!["a".to_owned(), "b".to_owned()];
         assert_eq!(
             ids(&json!({"arr": {"instances": list}})),
-            (Some(expected), 2)
+            (Some(expected), 1)
         );
         assert_eq!(
             ids(&json!({"arr": {"instances": "none"}})),

@@ -24,6 +24,9 @@ use super::{
 /// frontend does not show staleness.
 pub(super) const LIVE_DATA_MAX_STALE: Duration = Duration::from_secs(300);
 
+/// What may stand for plex.tv.
+const PLEX_TV: &str = "an address such as https://plex.tv";
+
 /// Merges all sources. `previous` is the snapshot to be replaced.
 ///
 /// # Errors
@@ -108,11 +111,8 @@ pub(super) fn merge(
         cache: cache(env)?,
         warm: warm(env)?,
         images: images(env)?,
-        plex_tv_url: env.parsed("PLEX_TV_URL", "an address such as https://plex.tv")?,
-        plex_clients_url: env.parsed(
-            "PLEX_CLIENTS_URL",
-            "an address such as https://clients.plex.tv",
-        )?,
+        plex_tv_url: env.parsed("PLEX_TV_URL", PLEX_TV)?,
+        plex_clients_url: env.parsed("PLEX_CLIENTS_URL", PLEX_TV)?,
         expiry_interval: Some(env.seconds("EXPIRY_INTERVAL")?).filter(|every| !every.is_zero()),
         history_sync_interval: env.positive_seconds("HISTORY_SYNC_INTERVAL")?,
         redis,

@@ -72,6 +72,11 @@ impl ApiError {
         Self::of(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
     }
 
+    /// Status 409: it is there already.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::of(StatusCode::CONFLICT, detail)
+    }
+
     /// Status 413: a body that is larger than what it is for.
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::of(StatusCode::PAYLOAD_TOO_LARGE, detail)

@@ -3,6 +3,7 @@
 //! The frontend joins the `msg` texts and shows them, so their wording is part of the contract.
 
 mod body;
+mod datetime;
 mod fields;
 mod form;
 mod path;
@@ -19,7 +20,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use body::JsonBody;
-pub use fields::{Fields, FromFields};
+pub use fields::{Fields, FromFields, Said};
 pub use form::FormFile;
 pub use path::{PathInteger, integer_in_path};
 pub use query::QueryParameters;

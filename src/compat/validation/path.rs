@@ -5,7 +5,7 @@ use axum::http::request::Parts;
 
 use super::{ValidationError, scalars};
 
-/// The whole number that the last variable part of a path is.
+/// Extracts the whole number that is the one parameter of a path.
 #[derive(Clone, Copy, Debug)]
 pub struct PathInteger(pub i64);
 
@@ -13,9 +13,10 @@ impl<S: Send + Sync> FromRequestParts<S> for PathInteger {
     type Rejection = ValidationError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ValidationError> {
-        let parameters = RawPathParams::from_request_parts(parts, state).await.ok();
-        let last = parameters.iter().flatten().last();
-        let (name, text) = last.unwrap_or_default();
+        let given = RawPathParams::from_request_parts(parts, state).await;
+        // Text that is not UTF-8 is as little a number as none at all.
+        let first = given.as_ref().ok().and_then(|given| given.iter().next());
+        let (name, text) = first.unwrap_or_default();
         integer_in_path(name, text).map(Self)
     }
 }

@@ -70,6 +70,28 @@ impl QueryParameters {
         flag.map_err(|wrong| wrong.at(place(name), text.into()).into())
     }
 
+    /// A text, or `default` where there is none of this name.
+    ///
+    /// # Errors
+    /// It has more than so many characters.
+    pub fn text_or<'a>(
+        &'a self,
+        name: &'static str,
+        default: &'a str,
+        longest: usize,
+    ) -> Result<&'a str, ValidationError> {
+        let text = self.last(name).unwrap_or(default);
+        if text.chars().count() <= longest {
+            return Ok(text);
+        }
+        let too_long = Wrong {
+            kind: "string_too_long",
+            msg: format!("String should have at most {longest} characters").into(),
+            ctx: Some(json!({ "max_length": longest })),
+        };
+        Err(too_long.at(place(name), text.into()).into())
+    }
+
     /// A text, if there is one of this name.
     pub fn optional_text(&self, name: &str) -> Option<&str> {
         self.last(name)
@@ -136,6 +158,22 @@ mod tests {
         ] {
             assert_eq!(problem[0]["loc"], json!(["query", "bad"]));
         }
+    }
+
+    #[test]
+    fn a_text_may_be_too_long() {
+        let text = |query: &str| {
+            let query = QueryParameters::of(query);
+            query.text_or("q", "ab", 3).map(str::to_owned)
+        };
+        assert_eq!(text("").unwrap(), "ab");
+        assert_eq!(text("q=").unwrap(), "");
+        assert_eq!(text("q=%C3%A4%C3%A4%C3%A4").unwrap(), "äää");
+        assert_eq!(
+            shown(text("q=abcd").unwrap_err()),
+            json!([{"type":"string_too_long","loc":["query","q"],"input":"abcd",
+                    "msg":"String should have at most 3 characters","ctx":{"max_length":3}}])
+        );
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Circle {
         let mut accounts: Vec<Account> = PEOPLE.iter().map(account).collect();
         if let Some(owner) = accounts.first_mut() {
             owner.id = OWNER;
-            owner.token = owner_token.to_owned();
+            owner_token.clone_into(&mut owner.token);
         }
         let guests = accounts.iter().skip(1).zip(0..);
         let shares: Vec<Share> = guests

@@ -67,6 +67,17 @@ impl Pins {
         pins.find(|pin| pin.id == id && pin.made.elapsed() < VALID)
     }
 
+    /// What its client is told of it. `guest` confirms one that is older than so long.
+    fn check(&mut self, id: i64, client: &str, guest: Option<(Duration, String)>) -> Option<Value> {
+        let pin = self.find(id).filter(|pin| pin.client == client)?;
+        if let Some((after, token)) = guest
+            && pin.made.elapsed() >= after
+        {
+            pin.token.get_or_insert(token);
+        }
+        Some(described(pin))
+    }
+
     pub(super) fn authorize(&mut self, id: i64, token: String) -> bool {
         let pin = self.find(id);
         pin.map(|pin| pin.token = Some(token)).is_some()
@@ -101,17 +112,11 @@ pub(super) async fn check(
         let mut circle = locked(&plex.plex_tv.circle);
         (after, circle.called(DEMO_GUEST).token.clone())
     });
-    let mut pins = locked(&plex.plex_tv.pins);
-    let Some(pin) = pins.find(id).filter(|pin| pin.client == client) else {
-        return refused(404, 1020, "Code not found or expired");
-    };
-    if let Some((after, token)) = guest
-        && pin.token.is_none()
-        && pin.made.elapsed() >= after
-    {
-        pin.token = Some(token);
-    }
-    Json(described(pin)).into_response()
+    let pin = locked(&plex.plex_tv.pins).check(id, client, guest);
+    pin.map_or_else(
+        || refused(404, 1020, "Code not found or expired"),
+        |pin| Json(pin).into_response(),
+    )
 }
 
 fn said<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

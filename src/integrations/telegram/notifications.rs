@@ -99,23 +99,14 @@ fn masked(token: &str) -> String {
 impl FromFields for TelegramChange {
     fn from_fields(fields: &mut Fields) -> Self {
         Self {
-            enabled: given(fields, "enabled", Fields::boolean),
-            bot_token: given(fields, "bot_token", Fields::string),
-            chat_id: given(fields, "chat_id", Fields::string),
-            notify_offline: given(fields, "notify_offline", Fields::boolean),
-            notify_problem: given(fields, "notify_problem", Fields::boolean),
-            notify_recovery: given(fields, "notify_recovery", Fields::boolean),
+            enabled: fields.given("enabled", Fields::boolean),
+            bot_token: fields.given("bot_token", Fields::string),
+            chat_id: fields.given("chat_id", Fields::string),
+            notify_offline: fields.given("notify_offline", Fields::boolean),
+            notify_problem: fields.given("notify_problem", Fields::boolean),
+            notify_recovery: fields.given("notify_recovery", Fields::boolean),
         }
     }
-}
-
-/// A field that may be left out, but is not null.
-fn given<T>(
-    fields: &mut Fields,
-    name: &'static str,
-    read: fn(&mut Fields, &'static str) -> T,
-) -> Option<T> {
-    fields.has(name).then(|| read(fields, name))
 }
 
 impl TelegramChange {

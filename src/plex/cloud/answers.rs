@@ -91,10 +91,9 @@ fn read_xml(xml: &str) -> Option<Element> {
                 adopt(closed, &mut open, &mut root)?;
                 continue;
             }
-            // A page for people; plex.tv's answers have none.
-            Event::DocType(_) => return None,
             Event::Eof if open.is_empty() => return root,
-            Event::Eof => return None,
+            // Half a document, or a page for people; plex.tv's answers have no type.
+            Event::Eof | Event::DocType(_) => return None,
             _ => continue,
         };
         if root.is_some() || open.len() == DEEPEST {

@@ -131,8 +131,8 @@ impl Line {
                 Err(error) => error,
             };
             let wait = error.retry_after().unwrap_or(pause);
-            let late = Instant::now() + wait >= end;
-            if late || tries == TRIES || !may_pass(&error, call.effect) {
+            let late = wait >= end.saturating_duration_since(Instant::now());
+            if late || tries == TRIES || !may_pass(&error) {
                 return Err(error);
             }
             sleep(wait).await;
@@ -146,18 +146,14 @@ impl Line {
     /// # Errors
     /// No answer.
     pub(super) async fn date(&self, call: &Call<'_>) -> Result<Option<String>, CloudError> {
-        let answer = self.answer(call, Instant::now() + DEADLINE).await?;
-        Ok(answer.date)
+        let end = Instant::now() + DEADLINE;
+        let _slot = self.slot(end).await?;
+        Ok(self.answer(call, end).await?.date)
     }
 
     async fn attempt(&self, call: &Call<'_>, end: Instant) -> Result<Reply, CloudError> {
         let end = end.min(Instant::now() + DEADLINE);
-        let slot = timeout_at(end, self.slots.acquire()).await;
-        let _slot = slot.map_err(|_elapsed| CloudError::Timeout)?;
-        // Places become free when those before are given up, which may be just as late.
-        if Instant::now() >= end {
-            return Err(CloudError::Timeout);
-        }
+        let _slot = self.slot(end).await?;
         let asked = async {
             let answer = self.answer(call, end).await?;
             let status = answer.status;
@@ -174,6 +170,16 @@ impl Line {
             Ok(Reply { status, body })
         };
         asked.await.map_err(|error| judged(error, call.effect))
+    }
+
+    /// A place among the calls, to be kept until the answer is read.
+    async fn slot(&self, end: Instant) -> Result<impl Drop, CloudError> {
+        let slot = timeout_at(end, self.slots.acquire()).await;
+        // Places become free when those before are given up, which may be just as late.
+        match slot {
+            Ok(Ok(slot)) if Instant::now() < end => Ok(slot),
+            _ => Err(CloudError::Timeout),
+        }
     }
 
     async fn answer(&self, call: &Call<'_>, end: Instant) -> Result<Answer, CloudError> {
@@ -217,13 +223,12 @@ fn judged(error: CloudError, effect: Effect) -> CloudError {
     CloudError::Uncertain(Box::new(error))
 }
 
-/// Whether another try is of use, and harmless. Who has waited for the whole deadline is not made to
-/// wait for another.
-fn may_pass(error: &CloudError, effect: Effect) -> bool {
+/// Whether another try is of use, and harmless: what may have had its effect is an error of its own
+/// kind. Who has waited for the whole deadline is not made to wait for another.
+fn may_pass(error: &CloudError) -> bool {
     match error {
-        CloudError::Connect | CloudError::Status { status: 429, .. } => true,
-        CloudError::Status { status, .. } => effect == Effect::None && *status >= 500,
-        CloudError::Broken => effect == Effect::None,
+        CloudError::Connect | CloudError::Broken => true,
+        CloudError::Status { status, .. } => *status == 429 || *status >= 500,
         _ => false,
     }
 }

@@ -10,10 +10,9 @@ use reqwest::{Client, redirect};
 use tokio::time::sleep;
 use url::Url;
 
-use super::{
-    Acceptance, Account, CloudError, Invitation, Line, Person, Pin, PinState, PlexTv, Removal,
-    Share,
-};
+use super::people::Share;
+use super::pins::Pin;
+use super::{Acceptance, Account, CloudError, Invitation, Line, Person, PinState, PlexTv, Removal};
 use crate::app::AppState;
 use crate::demo::{Fault, Options, Simulator};
 use crate::settings::{Environment, Secret};
