@@ -227,12 +227,14 @@ async fn servers_of_one_id_are_both_shown() {
 }
 
 #[tokio::test]
-async fn nobody_waits_longer_than_ten_seconds_for_one_that_hangs() {
+async fn nobody_waits_longer_than_ten_seconds_for_those_that_hang() {
     let simulator = plex(0).await;
     simulator.set_fault("/sonarr/api/v3/queue", Fault::Hang);
+    simulator.set_fault("/other/api/v3/queue", Fault::Hang);
     simulator.set_fault("/overseerr/api/v1/status", Fault::Hang);
     let wishes = simulator.overseerr();
-    let server = builder(&simulator, Vec::new())
+    let other = instance("o", "sonarr", &format!("{}/other", simulator.url()), "k");
+    let server = builder(&simulator, vec![other])
         .env("OVERSEERR_URL", &wishes.url)
         .env("OVERSEERR_API_KEY", wishes.key)
         .start()
@@ -245,7 +247,9 @@ async fn nobody_waits_longer_than_ten_seconds_for_one_that_hangs() {
     let waited = started.elapsed();
     let limits = Duration::from_secs(9)..Duration::from_secs(14);
     assert!(limits.contains(&waited), "{waited:?}");
-    assert_eq!(queue["s"]["error"], "Request timeout");
+    for id in ["o", "s"] {
+        assert_eq!(queue[id]["error"], "Request timeout");
+    }
     assert_eq!(queue["r"]["records"].as_array().unwrap().len(), 6);
     let message = "Failed to connect: no answer in time";
     let silent = json!({"configured": true, "reachable": false, "message": message});

@@ -1,5 +1,7 @@
 //! `/api/overseerr/*`: the people of Overseerr and what they wish for.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use komandorr::demo::{Fault, Simulator};
 use reqwest::Method;
@@ -230,4 +232,29 @@ async fn a_later_page_that_fails_costs_the_wishes_on_it_but_no_part_of_the_peopl
             assert_eq!(answer.json()["total"], 50);
         }
     }
+}
+
+#[tokio::test]
+async fn who_comes_late_joins_the_walk_through_the_pages() {
+    let simulator = plex(0).await;
+    simulator.add_members(95);
+    let server = configured(&simulator).await;
+    simulator.set_fault(USER, Fault::Hold);
+    let late = async {
+        until("the first page", || simulator.calls(USER) == 1).await;
+        simulator.release_holds();
+        until("the second page", || simulator.calls(USER) == 2).await;
+        // By now the first page would have to be asked for again.
+        tokio::time::sleep(Duration::from_millis(2100)).await;
+        let release = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            simulator.clear_faults();
+            simulator.release_holds();
+        };
+        tokio::join!(list(&server, USERS), release).0
+    };
+    let (early, late) = tokio::join!(list(&server, USERS), late);
+    assert_eq!(early, late);
+    assert_eq!(ids(&late).len(), 113);
+    assert_eq!(simulator.calls(USER), 2);
 }

@@ -10,10 +10,9 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get};
 use axum::{Json, Router};
-use chrono::{DateTime, SecondsFormat, TimeDelta};
 use serde_json::{Value, json};
 
-use super::arr::keyed;
+use super::arr::{keyed, time};
 use super::dice::Dice;
 use super::library::Kind;
 use super::locked;
@@ -251,11 +250,6 @@ fn page<T>(ask: &Ask, all: &[T], write: impl Fn(&T) -> Value) -> Response<Body> 
 
 fn said(status: StatusCode, message: &str) -> Response<Body> {
     (status, Json(json!({ "message": message }))).into_response()
-}
-
-fn time(epoch: i64) -> String {
-    let time = DateTime::UNIX_EPOCH + TimeDelta::seconds(epoch);
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 #[cfg(test)]

@@ -13,16 +13,24 @@ use super::ask::{ById, Server, Servers};
 /// Of an answer that is no list; a real one has a kilobyte.
 const LARGEST_STATUS: usize = 256 * 1024;
 
-/// What one server is downloading.
+/// Which server it is.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ArrQueue)]
-pub(super) struct Queue<'a> {
+#[schema(as = ArrServer)]
+struct Named<'a> {
     name: &'a str,
     /// `sonarr` or `radarr`; not checked.
     #[serde(rename = "type")]
     kind: &'a str,
     /// Whether there are an address and a key.
     enabled: bool,
+}
+
+/// What one server is downloading.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ArrQueue)]
+pub(super) struct Queue<'a> {
+    #[serde(flatten)]
+    server: Named<'a>,
     /// Where people find it; may be empty.
     access_url: &'a str,
     #[serde(flatten)]
@@ -33,12 +41,8 @@ pub(super) struct Queue<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ArrHistory)]
 pub(super) struct History<'a> {
-    name: &'a str,
-    /// `sonarr` or `radarr`; not checked.
-    #[serde(rename = "type")]
-    kind: &'a str,
-    /// Whether there are an address and a key.
-    enabled: bool,
+    #[serde(flatten)]
+    server: Named<'a>,
     #[serde(flatten)]
     page: Page<'a>,
 }
@@ -47,12 +51,8 @@ pub(super) struct History<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ArrSystemStatus)]
 pub(super) struct SystemStatus<'a> {
-    name: &'a str,
-    /// `sonarr` or `radarr`; not checked.
-    #[serde(rename = "type")]
-    kind: &'a str,
-    /// Whether there are an address and a key.
-    enabled: bool,
+    #[serde(flatten)]
+    server: Named<'a>,
     configured_url: &'a str,
     #[schema(value_type = Object)]
     status: Status<'a>,
@@ -103,12 +103,20 @@ enum Status<'a> {
     Unknown(Page<'a>),
 }
 
-impl<'a> Queue<'a> {
-    pub(super) fn of(server: &'a Server) -> Self {
+impl<'a> Named<'a> {
+    fn of(server: &'a Server) -> Self {
         Self {
             name: &server.instance.name,
             kind: &server.instance.kind,
             enabled: server.is_enabled(),
+        }
+    }
+}
+
+impl<'a> Queue<'a> {
+    pub(super) fn of(server: &'a Server) -> Self {
+        Self {
+            server: Named::of(server),
             access_url: &server.instance.access_url,
             page: Page::of(server),
         }
@@ -118,9 +126,7 @@ impl<'a> Queue<'a> {
 impl<'a> History<'a> {
     pub(super) fn of(server: &'a Server) -> Self {
         Self {
-            name: &server.instance.name,
-            kind: &server.instance.kind,
-            enabled: server.is_enabled(),
+            server: Named::of(server),
             page: Page::of(server),
         }
     }
@@ -129,9 +135,7 @@ impl<'a> History<'a> {
 impl<'a> SystemStatus<'a> {
     pub(super) fn of(server: &'a Server) -> Self {
         Self {
-            name: &server.instance.name,
-            kind: &server.instance.kind,
-            enabled: server.is_enabled(),
+            server: Named::of(server),
             configured_url: &server.instance.url,
             status: match said(server) {
                 Ok(status) => Status::Said(status),

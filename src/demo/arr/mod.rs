@@ -1,6 +1,8 @@
 //! The simulated Sonarr and Radarr: downloads that advance, what came in before, and what they say of
 //! themselves. They listen where the Plex server does, each below a path of its own.
 
+mod places;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use axum::{Json, Router};
 use chrono::{DateTime, SecondsFormat, TimeDelta};
 use serde_json::{Value, json};
 
+use self::places::{PLACES, Place, TORRENT, USENET};
 use super::dice::Dice;
 use super::library::{Item, Kind, Library};
 use super::pages::Ask;
@@ -45,53 +48,6 @@ pub(super) static RADARR: Arr = Arr {
     version: "5.16.3.9541",
     kind: Kind::Movie,
 };
-
-/// A place in the queue. When its download has come in, the next one takes its place.
-struct Place {
-    status: &'static str,
-    /// Seconds from the beginning to the end; 0: it stands still.
-    takes: u64,
-    /// Percent that had come when the server started.
-    begun: u64,
-    megabytes: u64,
-    /// Protocol, and program that downloads.
-    by: (&'static str, &'static str),
-    /// What is wrong.
-    trouble: Option<&'static str>,
-}
-
-const USENET: (&str, &str) = ("usenet", "SABnzbd");
-const TORRENT: (&str, &str) = ("torrent", "qBittorrent");
-
-const PLACES: [Place; 6] = [
-    place("downloading", 240, 12, 4_300, USENET),
-    place("downloading", 420, 67, 2_150, TORRENT),
-    place("downloading", 900, 38, 11_800, TORRENT),
-    place("paused", 0, 51, 1_480, USENET),
-    place("queued", 0, 0, 3_020, USENET),
-    // Has come, and stays: somebody has to look.
-    Place {
-        trouble: Some("No files found are eligible for import"),
-        ..place("completed", 0, 100, 1_760, TORRENT)
-    },
-];
-
-const fn place(
-    status: &'static str,
-    takes: u64,
-    begun: u64,
-    megabytes: u64,
-    by: (&'static str, &'static str),
-) -> Place {
-    Place {
-        status,
-        takes,
-        begun,
-        megabytes,
-        by,
-        trouble: None,
-    }
-}
 
 const INDEXERS: [&str; 3] = ["Kettle Index", "Owl Post", "Tin Otter"];
 const QUALITIES: [(u64, &str, u64); 4] = [
@@ -357,22 +313,6 @@ impl Arr {
     }
 }
 
-impl Place {
-    /// Which download has this place, counted from the start of the server, and how much of it
-    /// has come.
-    fn progress(&self, elapsed: Option<Duration>) -> (u64, f64) {
-        let done = Duration::from_secs(self.takes) * u32::try_from(self.begun).unwrap_or(0) / 100;
-        let Some(elapsed) = elapsed.filter(|_| self.takes > 0) else {
-            return (0, f64::from(u32::try_from(self.begun).unwrap_or(0)) / 100.0);
-        };
-        let takes = Duration::from_secs(self.takes);
-        let done = done + elapsed;
-        let round = done.as_secs() / self.takes;
-        let within = done.saturating_sub(takes * u32::try_from(round).unwrap_or(u32::MAX));
-        (round, within.div_duration_f64(takes).min(1.0))
-    }
-}
-
 /// The page of `all` that was asked for.
 fn page(ask: &Ask, sorted_by: &str, all: Vec<Value>) -> Response<Body> {
     let number = ask.number("page").unwrap_or(1_usize).max(1);
@@ -395,7 +335,8 @@ fn seconds(seconds: u64) -> i64 {
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 
-fn time(epoch: i64) -> String {
+/// As these services write it.
+pub(super) fn time(epoch: i64) -> String {
     let time = DateTime::UNIX_EPOCH + TimeDelta::seconds(epoch);
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
@@ -403,17 +344,6 @@ fn time(epoch: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn downloads_advance_and_others_take_their_place() {
-        let place = place("downloading", 100, 25, 1, USENET);
-        assert_eq!(place.progress(None), (0, 0.25));
-        assert_eq!(place.progress(Some(Duration::ZERO)), (0, 0.25));
-        assert_eq!(place.progress(Some(Duration::from_secs(50))), (0, 0.75));
-        assert_eq!(place.progress(Some(Duration::from_secs(175))), (2, 0.0));
-        let still = super::place("paused", 0, 51, 1, USENET);
-        assert_eq!(still.progress(Some(Duration::from_secs(9))), (0, 0.51));
-    }
 
     #[test]
     fn only_their_own_paths_are_theirs() {
