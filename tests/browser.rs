@@ -1,8 +1,10 @@
 //! Pages in a real browser: our own, and those of a built frontend where there is one.
 //!
-//! They need Node.js, the packages of `tests/browser` and Chromium; `make test` gets them where it
-//! may. `KOMANDORR_FRONTEND` names the directory of a built frontend of 3.3.0, which is not part of
-//! this repository. What is missing is said, and the test skipped.
+//! They need Node.js, the packages of `tests/browser` and Chromium; `make browser` gets them where
+//! it may. `KOMANDORR_FRONTEND` names the directory of a built frontend of 3.3.0, which is not part
+//! of this repository. What is missing is said, and the test skipped.
+
+mod pages;
 
 use std::path::{Path, PathBuf};
 
@@ -11,37 +13,9 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::harness::{Server, plex};
+use pages::Page;
 
-/// Endpoints that do not exist yet; the frontend's side bar asks for some of them on every page.
-const NOT_YET: [&str; 7] = [
-    "/api/arr-activity",
-    "/api/invites",
-    "/api/oauth",
-    "/api/overseerr",
-    "/api/posterizarr",
-    "/api/uploader",
-    "/api/vpn-proxy",
-];
-
-/// Pages of the frontend whose own endpoints exist.
-const PAGES: [&str; 11] = [
-    "/",
-    "/services",
-    "/monitor",
-    "/traffic",
-    "/storage",
-    "/vod-streams",
-    "/vod-activity",
-    "/settings",
-    "/settings?tab=notifications",
-    "/external-apps",
-    "/about",
-];
-
-/// On every page of the frontend once its splash screen is over.
-const SIDE_BAR: &str = "a[href='/settings']";
-
-/// What was found on one page.
+/// What was found on one page, or while doing one thing.
 #[derive(Debug, Deserialize)]
 struct Visit {
     path: String,
@@ -97,30 +71,41 @@ fn frontend() -> Option<String> {
     directory
 }
 
-/// Opens `pages` one after the other and fails with all that is wrong with any of them.
-async fn visit(server: &Server, chromium: &str, pages: &[&str], more: Value) {
-    let mut job = json!({
-        "chromium": chromium, "base": server.url, "pages": pages,
-        "credentials": null, "allowed": [],
-    });
+/// Opens `pages` and fails with all that is wrong with any of them. `more` goes into the job that
+/// the script is given.
+async fn visit(server: &Server, chromium: &str, pages: &[Page], more: Value) {
+    let mut job = json!({"pages": pages, "credentials": null, "allowed": []});
     for (name, value) in more.as_object().unwrap() {
         job[name] = value.clone();
     }
+    let visits = run(server, chromium, "visit.mjs", job).await;
+    assert_eq!(visits.len(), pages.len());
+}
+
+/// Runs one of the scripts and fails with all that it found.
+async fn run(server: &Server, chromium: &str, script: &str, job: Value) -> Vec<Visit> {
+    let visits = look(server, chromium, script, job).await;
+    let wrong: Vec<_> = visits.iter().filter(|v| !v.findings.is_empty()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for visit in &visits {
+        say(&format!("{}: as it should be", visit.path));
+    }
+    visits
+}
+
+/// Runs one of the scripts.
+async fn look(server: &Server, chromium: &str, script: &str, mut job: Value) -> Vec<Visit> {
+    job["chromium"] = chromium.into();
+    job["base"] = server.url.as_str().into();
     let output = Command::new("node")
-        .arg(directory().join("visit.mjs"))
+        .arg(directory().join(script))
         .arg(job.to_string())
         .output()
         .await
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    let visits: Vec<Visit> = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(visits.len(), pages.len());
-    let wrong: Vec<_> = visits.iter().filter(|v| !v.findings.is_empty()).collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    for visit in &visits {
-        say(&format!("{}: as it should be", visit.path));
-    }
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[tokio::test]
@@ -128,15 +113,58 @@ async fn our_own_pages_have_no_errors() {
     let Some(chromium) = chromium() else { return };
     let plex = plex(3).await;
     let server = Server::builder().plex(&plex).start().await;
-    let more = json!({"landmark": "h1, h2"});
-    visit(&server, chromium, &["/", "/docs"], more).await;
+    let own = ["/", "/docs"].map(|path| Page::showing(path, "h1, h2"));
+    visit(&server, chromium, &own, json!({})).await;
 }
 
-/// The demonstration, with this frontend.
+/// What the scripts are there to find, on one page that has it all.
+#[tokio::test]
+async fn what_is_wrong_with_a_page_is_found() {
+    let Some(chromium) = chromium() else { return };
+    let script = "console.error('said');
+        setTimeout(() => { throw new Error('thrown') });
+        fetch('/api/nowhere');
+        fetch('/api/services/x').then(() => console.error('because of /services/x'));";
+    let server = Server::builder()
+        .file(
+            "frontend/dist/index.html",
+            "<body><script src=/assets/x.js></script>",
+        )
+        .file("frontend/dist/assets/x.js", script);
+    let server = server.start().await;
+    let job = json!({
+        "pages": [Page::showing("/", "h1")], "patience": 500,
+        "credentials": null, "allowed": ["404 /api/services/x"],
+    });
+    let visits = look(&server, chromium, "visit.mjs", job).await;
+    let mut found = visits[0].findings.clone();
+    found.sort();
+    let expected = [
+        "404: /api/nowhere {\"detail\":\"Not Found\"}",
+        "blank: \"\"",
+        "console: Failed to load resource",
+        "console: said",
+        "exception: thrown",
+        "nothing matches h1",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found} is not {expected}");
+    }
+}
+
+/// The demonstration, with this frontend: every other service is simulated.
 async fn demo(frontend: &str) -> Server {
     let demo = Server::builder().argument("demo");
     let demo = demo.argument("--frontend-dir").argument(frontend);
     demo.start().await
+}
+
+/// An invitation to show on the public pages.
+async fn invite(server: &Server) {
+    let invite = json!({"custom_code": pages::CODE, "libraries": "all"});
+    let created = server.post("/api/invites/", &invite).await;
+    assert_eq!(created.status, 200, "{created:?}");
 }
 
 #[tokio::test]
@@ -145,8 +173,21 @@ async fn the_pages_of_the_frontend_have_no_errors() {
         return;
     };
     let server = demo(&frontend).await;
-    let more = json!({"allowed": NOT_YET, "landmark": SIDE_BAR});
-    visit(&server, chromium, &PAGES, more).await;
+    invite(&server).await;
+    visit(&server, chromium, &pages::simulated(), json!({})).await;
+}
+
+#[tokio::test]
+async fn the_pages_of_the_frontend_have_no_errors_where_nothing_is_configured() {
+    let (Some(chromium), Some(frontend)) = (chromium(), frontend()) else {
+        return;
+    };
+    let server = Server::builder();
+    let server = server.argument("--frontend-dir").argument(&frontend);
+    let server = server.start().await;
+    invite(&server).await;
+    let more = json!({"allowed": pages::ALLOWED_UNCONFIGURED});
+    visit(&server, chromium, &pages::unconfigured(), more).await;
 }
 
 #[tokio::test]
@@ -155,15 +196,23 @@ async fn the_pages_of_the_frontend_have_no_errors_for_who_has_logged_in() {
         return;
     };
     let server = demo(&frontend).await;
+    invite(&server).await;
     let login = json!({"username": "jürgen", "current_password": "", "new_password": "pässword"});
     let changed = server.post("/api/auth/update", &login).await;
     assert_eq!(changed.status, 200, "{changed:?}");
     let on = json!({"enabled": true});
     assert_eq!(server.post("/api/auth/toggle", &on).await.status, 200);
-    let more = json!({
-        "allowed": NOT_YET,
-        "landmark": SIDE_BAR,
-        "credentials": {"user": "jürgen", "password": "pässword"},
-    });
-    visit(&server, chromium, &PAGES, more).await;
+    let credentials = json!({"user": "jürgen", "password": "pässword"});
+    let more = json!({"credentials": credentials});
+    visit(&server, chromium, &pages::simulated(), more).await;
+}
+
+#[tokio::test]
+async fn what_people_do_on_the_pages_works() {
+    let (Some(chromium), Some(frontend)) = (chromium(), frontend()) else {
+        return;
+    };
+    let server = demo(&frontend).await;
+    let job = json!({"credentials": null, "allowed": []});
+    run(&server, chromium, "act.mjs", job).await;
 }
