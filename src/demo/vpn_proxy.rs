@@ -57,11 +57,11 @@ pub(super) fn router() -> Router<Arc<Plex>> {
         .route("/containers/dependents", get(async || Json(dependents())))
         .route(
             "/containers/{id}",
-            get(async |Path(id): Path<usize>| one(id, container)),
+            get(async |Path(id): Path<i64>| one(id, container)),
         )
         .route(
             "/containers/{id}/vpn-info",
-            get(async |Path(id): Path<usize>| one(id, |(_, of)| info(of))),
+            get(async |Path(id): Path<i64>| one(id, |(_, of)| info(of))),
         )
         .route("/system/docker-status", get(async move || Json(docker)))
         .route(
@@ -138,8 +138,9 @@ fn dependents() -> Value {
     .collect()
 }
 
-fn one(id: usize, shown: impl Fn(Numbered) -> Value) -> Response<Body> {
-    let found = (1..).zip(CONTAINERS).find(|(known, _)| *known == id);
+fn one(id: i64, shown: impl Fn(Numbered) -> Value) -> Response<Body> {
+    let mut all = (1..).zip(CONTAINERS);
+    let found = all.find(|(known, _)| usize::try_from(id) == Ok(*known));
     if let Some(found) = found {
         return Json(shown(found)).into_response();
     }

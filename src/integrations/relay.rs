@@ -18,7 +18,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter as Described, ParameterBuilder, ParameterIn,
 };
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{
+    ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, SchemaType, Type,
+};
 use utoipa::openapi::{Content, Paths, Ref, RefOr, Required, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -277,13 +279,13 @@ impl Parameter {
                 .name(*name)
                 .parameter_in(ParameterIn::Path)
                 .required(Required::True)
-                .schema(Some(ObjectBuilder::new().schema_type(Type::Integer))),
+                .schema(Some(whole_number())),
             Self::Count {
                 name,
                 default,
                 range,
             } => {
-                let schema = ObjectBuilder::new().schema_type(Type::Integer);
+                let schema = whole_number();
                 let (first, last) = (range.start(), range.end());
                 in_query(name, schema.default(default.map(Value::from))).description(Some(format!(
                     "From {first} to {last}; a number beyond counts as the nearest of these"
@@ -301,6 +303,14 @@ impl Parameter {
         }
         .build()
     }
+}
+
+/// What 64 bits hold: everything else is refused.
+fn whole_number() -> ObjectBuilder {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(format))
 }
 
 /// Of answers whose fields are those of somebody else.

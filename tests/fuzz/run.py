@@ -27,7 +27,7 @@ USER, PASSWORD = "fuzz", "correct horse"
 # Seconds for the generated part of the first round, and cases per operation and pass; the budget
 # of `make fuzz` is five minutes, that of a run in CI one.
 LONG = ["--max-time", "200"]
-SHORT = ["--max-examples", "8"]
+SHORT = ["--max-examples", "5"]
 SHORT_SEED = 330
 
 
