@@ -167,6 +167,13 @@ async fn invite(server: &Server) {
     assert_eq!(created.status, 200, "{created:?}");
 }
 
+/// Somebody to show who has used it.
+async fn befriend(server: &Server) {
+    let friend = json!({"code": pages::CODE, "email": "somebody@example.com"});
+    let redeemed = server.post("/api/invites/redeem", &friend).await;
+    assert_eq!(redeemed.status, 200, "{redeemed:?}");
+}
+
 #[tokio::test]
 async fn the_pages_of_the_frontend_have_no_errors() {
     let (Some(chromium), Some(frontend)) = (chromium(), frontend()) else {
@@ -174,6 +181,7 @@ async fn the_pages_of_the_frontend_have_no_errors() {
     };
     let server = demo(&frontend).await;
     invite(&server).await;
+    befriend(&server).await;
     visit(&server, chromium, &pages::simulated(), json!({})).await;
 }
 
@@ -197,6 +205,7 @@ async fn the_pages_of_the_frontend_have_no_errors_for_who_has_logged_in() {
     };
     let server = demo(&frontend).await;
     invite(&server).await;
+    befriend(&server).await;
     let login = json!({"username": "jürgen", "current_password": "", "new_password": "pässword"});
     let changed = server.post("/api/auth/update", &login).await;
     assert_eq!(changed.status, 200, "{changed:?}");

@@ -141,8 +141,7 @@ class Watch {
       return;
     }
     const api = url.pathname.startsWith("/api/");
-    const missing = (job.missing ?? []).some((start) => url.pathname.startsWith(start));
-    if (missing || job.allowed.includes(`${status} ${url.pathname}`)) {
+    if (job.allowed.includes(`${status} ${url.pathname}`)) {
       const { detail } = await response.json().catch(() => ({}));
       this.#excuses.push(url.pathname.replace(/^\/api/, ""), ...(detail ? [detail] : []));
     } else if (status >= 400) {
