@@ -2,10 +2,15 @@
 # (as root on Debian or Ubuntu).
 
 .DEFAULT_GOAL := help
-.PHONY: help run test browser soak bench check rust redis
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+FUZZER := $(TARGET)/fuzzer
+.PHONY: help run test browser fuzz soak bench check rust redis fuzzer
 
 # $(call need,program,Debian packages)
-need = command -v $(1) >/dev/null 2>&1 || { \
+need = command -v $(1) >/dev/null 2>&1 || $(call install,$(1),$(2))
+
+# $(call install,what,Debian packages)
+install = { \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 		echo "$(1) is missing: installing $(2)" && apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; \
@@ -28,6 +33,10 @@ browser: ## Get what the tests of pages in a browser need (Chromium, Node.js 20,
 	@$(call need,npm,nodejs npm)
 	npm ci --no-audit --no-fund --prefix tests/browser
 
+fuzz: rust fuzzer ## Ask for all that /openapi.json describes, wrongly too, for 4 minutes (FUZZ=--short: 1 minute)
+	cargo test --locked --test blackbox --no-run
+	$(FUZZER)/bin/python tests/fuzz/run.py $(TARGET)/debug/komandorr $(FUZZ)
+
 soak: rust redis ## Run the long versions of tests (minutes)
 	KOMANDORR_SOAK=1 cargo test --locked --test blackbox -- --test-threads 1 --nocapture history_sync:: redis::calls:: monitoring::
 
@@ -49,3 +58,13 @@ rust:
 # Tests start servers of their own; Redis 7 or later.
 redis:
 	@$(call need,redis-server,redis-server)
+
+# A virtual environment of Python's, with schemathesis.
+fuzzer: $(FUZZER)/installed
+
+$(FUZZER)/installed: tests/fuzz/requirements.txt
+	@python3 -c 'import ensurepip, sys; assert sys.version_info >= (3, 11)' 2>/dev/null || \
+		$(call install,Python 3.11 or later,python3-venv)
+	python3 -m venv --clear $(FUZZER)
+	$(FUZZER)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@

@@ -5,6 +5,8 @@
 
 pub mod access;
 pub mod app;
+#[cfg(test)]
+mod arbitrary;
 pub mod backup;
 pub mod cache;
 pub mod check;

@@ -94,6 +94,23 @@ async fn agents_report_what_two_machines_transfer_and_store() {
 }
 
 #[tokio::test]
+async fn the_services_beside_plex_have_something_to_show() {
+    let server = Server::builder().argument("demo").start().await;
+    let queue = server.get("/api/arr-activity/queue").await.json();
+    for id in ["1", "2"] {
+        assert_eq!(queue[id]["totalRecords"], 6, "{queue}");
+    }
+    let users = server.get("/api/overseerr/users").await.json();
+    assert_eq!(users["total"], 18, "{users}");
+    let left = |queue: &Value| queue["1"]["records"][0]["sizeleft"].as_u64().unwrap();
+    until_asked("movement", async || {
+        let now = server.get("/api/arr-activity/queue").await.json();
+        left(&now) < left(&queue)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_page_stands_in_for_the_frontend() {
     let server = Server::builder().argument("demo").start().await;
     let page = server

@@ -243,6 +243,29 @@ async fn a_part_of_a_file_is_sent_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_part_is_for_those_who_get_and_do_not_have_the_file() {
+    let server = with_frontend().await;
+    put(&server, "large.txt", vec![b'a'; 9 << 20]);
+    for (path, length) in [("/assets/index-abc.js", 10), ("/large.txt", 9 << 20)] {
+        let (_, whole, _) = sent(&server, path, &[]).await;
+        let (tag, date) = (text(&whole, "etag"), text(&whole, "last-modified"));
+        let range = ("range", "bytes=0-1");
+        for known in [("if-none-match", tag), ("if-modified-since", date)] {
+            let (status, _, body) = sent(&server, path, &[range, known]).await;
+            assert_eq!((status, body.len()), (304, 0), "{path}: {known:?}");
+        }
+        let other = ("if-none-match", "\"other\"");
+        assert_eq!(sent(&server, path, &[range, other]).await.0, 206, "{path}");
+
+        let head = server.request(&Method::HEAD, path).header(range.0, range.1);
+        let answer = head.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(text(answer.headers(), "content-length"), length.to_string());
+        assert!(!answer.headers().contains_key("content-range"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_frontend_that_is_replaced_shows_at_once() {
     let server = with_frontend().await;
     let gzip = [("accept-encoding", "gzip")];

@@ -100,11 +100,8 @@ async fn an_invite_lives_from_its_creation_to_its_deletion() {
     assert!(server.log().contains("Created invite FAMILY-1 by admin"));
 
     // Nothing said: everything by default, and without a slash.
-    let plain = server.post(
-        "/api/invites",
-        &json!({"custom_code": null, "expires_in_days": 0}),
-    );
-    let plain = plain.await.json();
+    let plain = json!({"custom_code": null, "expires_in_days": 0});
+    let plain = server.post("/api/invites", &plain).await.json();
     let code = plain["code"].as_str().unwrap();
     assert_eq!(code.len(), 8);
     assert!(

@@ -10,6 +10,7 @@
 
 mod activities;
 mod api_description;
+mod arr;
 mod auth;
 mod backup;
 mod browser;
@@ -35,6 +36,7 @@ mod monitoring;
 mod notifications;
 mod oauth;
 mod origin;
+mod overseerr;
 mod proxies;
 mod recent_media;
 mod redeeming;

@@ -14,7 +14,7 @@
 //!   the parts of it, [`reply()`] and [`Packed`].
 //!
 //! What is worth keeping for a moment only, by questions that are not known beforehand, has a cache
-//! of another kind: [`Brief`].
+//! of another kind: `Brief`.
 //!
 //! The mutex guards a handful of loads and stores. It is never held across an await, a
 //! serialisation or a fetch, so a reader can't be made to wait by another one's slow server.

@@ -8,6 +8,9 @@ use bytes::Bytes;
 use super::accepts::Accepts;
 use super::parts::Parts;
 
+/// Headers that an answer leaves with, roughly: room for all of them at once.
+const HEADERS: usize = 16;
+
 /// How a body is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -27,6 +30,7 @@ pub fn reply(
     pieces: impl FnOnce(Form) -> Vec<Bytes>,
 ) -> Response {
     let mut response = Response::new(Body::empty());
+    response.headers_mut().reserve(HEADERS);
     if accepts.has(etag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     } else {

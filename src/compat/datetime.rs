@@ -56,6 +56,9 @@ pub fn iso(naive: NaiveDateTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{Datelike as _, FixedOffset};
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -106,5 +109,41 @@ mod tests {
             iso_local(at("2026-11-22T13:09:07Z"), tokyo),
             "2026-11-22T22:09:07"
         );
+    }
+
+    /// From the year 1 to 9999, in microseconds.
+    fn moments() -> impl Strategy<Value = DateTime<Utc>> {
+        (-62_135_596_800_000_000..253_402_300_800_000_000_i64)
+            .prop_map(|micros| DateTime::from_timestamp_micros(micros).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(at in moments(), minutes in -1080..=1080_i32) {
+            let naive = at.naive_utc();
+            prop_assert_eq!(from_sql(&sql(naive)), Some(naive));
+            prop_assert_eq!(from_sql(&iso(naive)), Some(naive));
+            prop_assert_eq!(from_sql(&iso_with_offset(at)), Some(naive));
+            prop_assert_eq!(sql(naive).len(), 26);
+            prop_assert!(matches!(iso(naive).len(), 19 | 26));
+            let offset = FixedOffset::east_opt(minutes * 60).unwrap();
+            let elsewhere = at.with_timezone(&offset);
+            if (0..=9999).contains(&elsewhere.year()) {
+                prop_assert_eq!(from_sql(&elsewhere.to_rfc3339()), Some(naive));
+            }
+        }
+
+        #[test]
+        fn columns_sort_as_their_times_do(one in moments(), other in moments()) {
+            let (one, other) = (one.naive_utc(), other.naive_utc());
+            prop_assert_eq!(sql(one).cmp(&sql(other)), one.cmp(&other));
+        }
+
+        #[test]
+        fn no_text_is_too_odd_to_be_read(text in "[0-9TZ:. +-]{0,32}|\\PC{0,16}") {
+            if let Some(read) = from_sql(&text) {
+                prop_assert_eq!(from_sql(&iso(read)).is_some(), (0..=9999).contains(&read.year()));
+            }
+        }
     }
 }

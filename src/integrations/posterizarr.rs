@@ -28,19 +28,19 @@ static SERVICE: Service = Service {
                 "scheduler_status",
                 Form::Object(&[("next_run", Form::Scalar)]),
             )]),
-            ..route("/api/posterizarr/dashboard", "/api/dashboard/all")
+            ..path("/api/posterizarr/dashboard", "/api/dashboard/all")
         },
         Route {
             summary: "The machine that it runs on.",
-            ..route("/api/posterizarr/system-info", "/api/system-info")
+            ..path("/api/posterizarr/system-info", "/api/system-info")
         },
         Route {
             summary: "Its version, and the newest one.",
-            ..route("/api/posterizarr/version", "/api/version")
+            ..path("/api/posterizarr/version", "/api/version")
         },
         Route {
             summary: "Whether it is at work.",
-            ..route("/api/posterizarr/execution-status", "/api/status")
+            ..path("/api/posterizarr/execution-status", "/api/status")
         },
         Route {
             summary: "When it is to run.",
@@ -50,7 +50,7 @@ static SERVICE: Service = Service {
                 ("schedules", Form::List(&[])),
                 ("active_jobs", Form::List(&[("next_run", Form::Scalar)])),
             ]),
-            ..route("/api/posterizarr/scheduler", "/api/scheduler/status")
+            ..path("/api/posterizarr/scheduler", "/api/scheduler/status")
         },
         Route {
             summary: "Its runs so far, the newest first.",
@@ -65,21 +65,21 @@ static SERVICE: Service = Service {
                 default: None,
                 range: 0..=1000,
             }],
-            ..route("/api/posterizarr/runtime-history", "/api/runtime-history")
+            ..path("/api/posterizarr/runtime-history", "/api/runtime-history")
         },
         Route {
             summary: "What is missing among its pictures.",
-            ..route("/api/posterizarr/assets/overview", "/api/assets/overview")
+            ..path("/api/posterizarr/assets/overview", "/api/assets/overview")
         },
         Route {
             summary: "How many pictures there are, by library.",
             form: Form::Object(&[("stats", Form::Object(&[("folders", Form::List(&[]))]))]),
-            ..route("/api/posterizarr/assets/stats", "/api/assets/stats")
+            ..path("/api/posterizarr/assets/stats", "/api/assets/stats")
         },
         Route {
             summary: "What it has read from Plex.",
             form: Form::Object(&[("statistics", Form::Object(&[("latest_run", Form::Scalar)]))]),
-            ..route(
+            ..path(
                 "/api/posterizarr/plex-export/statistics",
                 "/api/plex-export/statistics",
             )
@@ -88,12 +88,12 @@ static SERVICE: Service = Service {
             summary: "When it has read from Plex.",
             unconfigured: r#"{"not_configured":true,"runs":[]}"#,
             form: Form::Any,
-            ..route("/api/posterizarr/plex-export/runs", "/api/plex-export/runs")
+            ..path("/api/posterizarr/plex-export/runs", "/api/plex-export/runs")
         },
     ],
 };
 
-const fn route(path: &'static str, upstream: &'static str) -> Route {
+const fn path(path: &'static str, upstream: &'static str) -> Route {
     Route {
         path,
         upstream,

@@ -51,28 +51,28 @@ static SERVICE: Service = Service {
             summary: "The files that wait.",
             unconfigured: r#"{"files":[],"not_configured":true}"#,
             form: Form::Object(&[("files", Form::List(&[("filesize", Form::Number)]))]),
-            ..route("/api/uploader/queue", "/srv/api/jobs/queue.php")
+            ..path("/api/uploader/queue", "/srv/api/jobs/queue.php")
         },
         Route {
             summary: "What is being uploaded.",
             unconfigured: r#"{"jobs":[],"not_configured":true}"#,
             form: Form::Object(&[("jobs", Form::List(&[]))]),
-            ..route("/api/uploader/inprogress", "/srv/api/jobs/inprogress.php")
+            ..path("/api/uploader/inprogress", "/srv/api/jobs/inprogress.php")
         },
         Route {
             summary: "What has been uploaded, the newest first.",
             unconfigured: NO_PAGE,
             form: Form::Object(&[("jobs", Form::List(&[]))]),
             parameters: PAGING,
-            ..route("/api/uploader/completed", "/srv/api/jobs/completed.php")
+            ..path("/api/uploader/completed", "/srv/api/jobs/completed.php")
         },
         Route {
             summary: "How much waits.",
-            ..route("/api/uploader/queue_stats", "/srv/api/jobs/queue_stats.php")
+            ..path("/api/uploader/queue_stats", "/srv/api/jobs/queue_stats.php")
         },
         Route {
             summary: "How many uploads have ended today.",
-            ..route(
+            ..path(
                 "/api/uploader/completed_today_stats",
                 "/srv/api/jobs/completed_today_stats.php",
             )
@@ -82,11 +82,11 @@ static SERVICE: Service = Service {
             unconfigured: NO_PAGE,
             form: Form::Object(&[("jobs", Form::List(&[]))]),
             parameters: PAGING,
-            ..route("/api/uploader/failed", "/srv/api/jobs/failed.php")
+            ..path("/api/uploader/failed", "/srv/api/jobs/failed.php")
         },
         Route {
             summary: "How many uploads have failed.",
-            ..route(
+            ..path(
                 "/api/uploader/failed_count",
                 "/srv/api/jobs/failed_count.php",
             )
@@ -94,7 +94,7 @@ static SERVICE: Service = Service {
     ],
 };
 
-const fn route(path: &'static str, upstream: &'static str) -> Route {
+const fn path(path: &'static str, upstream: &'static str) -> Route {
     Route {
         path,
         upstream,

@@ -81,8 +81,6 @@ pub(super) struct Answer {
 /// What the pages can work with. Another shape would leave them blank (contract 09, section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// A list; `null` is an empty one.
-    List,
     /// An object; `null` is an empty one.
     Object,
     /// Whatever JSON.
@@ -130,22 +128,8 @@ struct State {
 }
 
 impl Upstream {
-    /// What `path` of it has, as JSON. `path` is ours, and encoded as far as it has to be.
-    ///
-    /// # Errors
-    /// There is no such thing, or nothing at all.
-    pub(super) async fn json(
-        &self,
-        app: &AppState,
-        path: &str,
-        query: &[(&str, &str)],
-        shape: Shape,
-    ) -> Result<Box<RawValue>, Failure> {
-        let answer = self.get(app, path, query).await?;
-        self.successful(&answer)?.json(shape)
-    }
-
-    /// What `path` of it has, whatever the status; shared by all who ask within two seconds.
+    /// What `path` of it has, whatever the status; shared by all who ask within two seconds. `path` is
+    /// ours, and encoded as far as it has to be.
     ///
     /// # Errors
     /// There is no whole answer.
@@ -336,10 +320,9 @@ impl Answer {
             serde_json::from_slice(&self.body).map_err(|_not_json| Failure::NotJson)?;
         let start = json.get().as_bytes().first().copied();
         let empty = match (shape, start) {
-            (Shape::Any, _) | (Shape::List, Some(b'[')) | (Shape::Object, Some(b'{')) => {
+            (Shape::Any, _) | (Shape::Object, Some(b'{')) => {
                 return Ok(json);
             }
-            (Shape::List, Some(b'n')) => "[]",
             (Shape::Object, Some(b'n')) => "{}",
             _ => return Err(Failure::Shape),
         };
@@ -347,6 +330,7 @@ impl Answer {
     }
 }
 
+/// Whether it is the turn of a call to `service`.
 fn may_be_asked(service: &Digest, limit: Duration) -> bool {
     let mut states = states();
     states

@@ -33,13 +33,13 @@ static SERVICE: Service = Service {
             summary: "The containers that hold a VPN.",
             unconfigured: "[]",
             form: Form::List(&[]),
-            ..route("/api/vpn-proxy/containers", "/api/containers")
+            ..path("/api/vpn-proxy/containers", "/api/containers")
         },
         Route {
             summary: "What each is connected to, by its number.",
             unconfigured: "{}",
             form: Form::Map(&Form::Object(&[])),
-            ..route(
+            ..path(
                 "/api/vpn-proxy/containers/vpn-info-batch",
                 "/api/containers/vpn-info-batch",
             )
@@ -48,7 +48,7 @@ static SERVICE: Service = Service {
             summary: "The containers that use the network of another.",
             unconfigured: "[]",
             form: Form::List(&[("network_mode", Form::Text)]),
-            ..route(
+            ..path(
                 "/api/vpn-proxy/containers/dependents",
                 "/api/containers/dependents",
             )
@@ -56,7 +56,7 @@ static SERVICE: Service = Service {
         Route {
             summary: "One container.",
             parameters: &[Parameter::InPath("container_id")],
-            ..route(
+            ..path(
                 "/api/vpn-proxy/containers/{container_id}",
                 "/api/containers/{container_id}",
             )
@@ -64,14 +64,14 @@ static SERVICE: Service = Service {
         Route {
             summary: "What one container is connected to.",
             parameters: &[Parameter::InPath("container_id")],
-            ..route(
+            ..path(
                 "/api/vpn-proxy/containers/{container_id}/vpn-info",
                 "/api/containers/{container_id}/vpn-info",
             )
         },
         Route {
             summary: "Whether its Docker works.",
-            ..route(
+            ..path(
                 "/api/vpn-proxy/system/docker-status",
                 "/api/system/docker-status",
             )
@@ -84,7 +84,7 @@ static SERVICE: Service = Service {
                 ("TotalBwOut", Form::Text),
                 ("Readers", Form::List(&[("Bw", Form::Text)])),
             ]),
-            ..route("/api/vpn-proxy/monitoring", "/api/monitoring")
+            ..path("/api/vpn-proxy/monitoring", "/api/monitoring")
         },
         Route {
             summary: "What the streams of a provider need.",
@@ -102,7 +102,7 @@ static SERVICE: Service = Service {
                 default: "demagentatv",
                 longest: LONGEST_PROVIDER,
             }],
-            ..route(
+            ..path(
                 "/api/vpn-proxy/monitoring/network-usage",
                 "/api/monitoring/network-usage",
             )
@@ -110,7 +110,7 @@ static SERVICE: Service = Service {
     ],
 };
 
-const fn route(path: &'static str, upstream: &'static str) -> Route {
+const fn path(path: &'static str, upstream: &'static str) -> Route {
     Route {
         path,
         upstream,

@@ -23,14 +23,20 @@ pub(super) struct InviteChange {
     #[schema(value_type = Option<i64>, minimum = 1)]
     pub(super) usage_limit: Said<i64>,
     /// ISO 8601, UTC unless it names a zone; or seconds or milliseconds since 1970.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub(super) expires_at: Said<Stamp>,
+    #[schema(value_type = bool, required = false)]
     pub(super) allow_sync: Option<bool>,
+    #[schema(value_type = bool, required = false)]
     pub(super) allow_camera_upload: Option<bool>,
+    #[schema(value_type = bool, required = false)]
     pub(super) allow_channels: Option<bool>,
+    #[schema(value_type = bool, required = false)]
     pub(super) plex_home: Option<bool>,
     /// `all`, or keys of libraries with commas between.
+    #[schema(value_type = String, required = false)]
     pub(super) libraries: Option<String>,
+    #[schema(value_type = bool, required = false)]
     pub(super) is_active: Option<bool>,
 }
 

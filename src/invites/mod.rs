@@ -1,13 +1,13 @@
 //! Invites: codes that let friends into the Plex server, and who has used them.
 //!
-//! - [`model`]: what an invite and a friend are; [`rows`] reads them, [`changes`] writes them.
-//! - [`codes`]: what friends type.
-//! - [`create`], [`list`], [`edit`], [`users`], [`stats`], [`config`]: what the owner's pages need.
-//! - [`validate`]: what strangers need.
-//! - [`redeem`]: using an invite, by e-mail or (in [`oauth`]) by logging in to Plex. [`redemption`] is
-//!   its part in the database, [`door`] its part at plex.tv, [`settlement`] what sets right a use that
+//! - `model`: what an invite and a friend are; `rows` reads them, `changes` writes them.
+//! - `codes`: what friends type.
+//! - `create`, `list`, `edit`, `users`, `stats`, `config`: what the owner's pages need.
+//! - `validate`: what strangers need.
+//! - `redeem`: using an invite, by e-mail or (in `oauth`) by logging in to Plex. `redemption` is
+//!   its part in the database, `door` its part at plex.tv, `settlement` what sets right a use that
 //!   was cut off between the two.
-//! - [`people`]: what plex.tv knows of friends; [`expiry`]: the end of their time.
+//! - `people`: what plex.tv knows of friends; `expiry`: the end of their time.
 
 mod changes;
 mod codes;

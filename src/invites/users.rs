@@ -19,7 +19,7 @@ use crate::web::error::{ApiError, ApiResult, Detail};
 #[derive(ToSchema)]
 struct Expiration {
     /// ISO 8601, UTC unless it names a zone; null, empty or left out: without end.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Stamp>,
 }
 

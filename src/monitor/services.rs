@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::{Object, ObjectBuilder, Type};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -17,12 +18,20 @@ use crate::app::AppState;
 use crate::compat::validation::{Fields, FromFields, JsonBody, Said, ValidationError};
 use crate::web::error::{ApiError, ApiResult, Detail};
 
+/// For the description: the kinds of service.
+fn kind() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(KINDS))
+        .build()
+}
+
 /// A service that is to be created.
 #[derive(ToSchema)]
 struct NewService {
     name: String,
     url: String,
-    /// `app`, `website`, `panel`, `project` or `server`.
+    #[schema(schema_with = kind)]
     r#type: &'static str,
     description: Option<String>,
     icon: Option<String>,
@@ -59,9 +68,11 @@ impl From<NewService> for Form {
 /// 3.3.0 accepted it for all, and could not store the service any more (contract 08, item 78).
 #[derive(ToSchema)]
 struct ServiceChange {
+    #[schema(nullable = false)]
     name: Option<String>,
+    #[schema(nullable = false)]
     url: Option<String>,
-    /// `app`, `website`, `panel`, `project` or `server`.
+    #[schema(schema_with = kind, required = false)]
     r#type: Option<&'static str>,
     #[schema(value_type = Option<String>)]
     description: Said<String>,

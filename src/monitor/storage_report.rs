@@ -13,6 +13,7 @@ const LONGEST_HOSTNAME: usize = 255;
 #[derive(Debug, ToSchema)]
 pub(super) struct StorageReport {
     pub(super) service_id: String,
+    #[schema(max_length = 255)]
     pub(super) hostname: String,
     /// The agent's clock; ours counts (contract 08, item 90).
     #[expect(dead_code, reason = "it has to be there, as in 3.3.0")]

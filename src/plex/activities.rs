@@ -355,10 +355,12 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "rounded values are compared to the digit")]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::value::RawValue;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::arbitrary::spoiled;
 
     fn raw(value: &Value) -> RawItem {
         serde_json::value::to_raw_value(value).unwrap()
@@ -438,5 +440,32 @@ mod tests {
             written.ends_with(&format!(r#""raw_data":{sent}}}"#)),
             "{written}"
         );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn an_odd_entry_costs_only_itself(
+            work in spoiled(json!({"uuid": "u", "title": "t", "subtitle": "s", "type": "k",
+                                   "progress": 3, "Context": {"key": "/"}})),
+            stream in spoiled(json!({"sessionKey": "1", "key": "/", "title": "t",
+                "grandparentTitle": "g", "viewOffset": 1, "duration": 2, "Player": {"state": "paused"},
+                "TranscodeSession": {"speed": 1}})),
+        ) {
+            let shown = |list: Vec<Activity>| -> Vec<Value> {
+                list.iter().map(|one| serde_json::to_value(one).unwrap()).collect()
+            };
+            let good = json!({"title": "good"});
+            wire::costs_only_itself(&good, &work, |items| shown(list(items, Vec::new())))?;
+            wire::costs_only_itself(&good, &stream, |items| shown(list(Vec::new(), items)))?;
+            let both = list(vec![raw(&work)], vec![raw(&stream)]);
+            prop_assert_eq!(both.len(), [&work, &stream].iter().filter(|one| one.is_object()).count());
+            for activity in both {
+                prop_assert!(activity.progress.is_finite());
+                let verbatim = [work.to_string(), stream.to_string()];
+                prop_assert!(verbatim.iter().any(|sent| sent == activity.raw_data.get()));
+            }
+        }
     }
 }

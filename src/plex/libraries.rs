@@ -161,9 +161,11 @@ async fn fetch(now: Moment) -> Result<Fetched<Vec<Library>>, FetchError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::arbitrary::spoiled;
 
     fn read(sections: &[Value]) -> Vec<Library> {
         let raw = |value| serde_json::value::to_raw_value(value).unwrap();
@@ -194,5 +196,20 @@ mod tests {
     fn a_list_without_end_is_cut() {
         let section = json!({"key": "1", "type": "movie"});
         assert_eq!(read(&vec![section; 900]).len(), MOST_LIBRARIES);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn an_odd_entry_costs_only_itself(odd in spoiled(json!({
+            "key": "2", "type": "movie", "title": "Films", "contentChangedAt": 77,
+        }))) {
+            let good = json!({"key": "1", "type": "show", "title": "Shows"});
+            wire::costs_only_itself(&good, &odd, |items| {
+                let libraries = read_list(items).into_iter();
+                libraries.map(|library| json!([library.key, library.title])).collect()
+            })?;
+        }
     }
 }

@@ -77,9 +77,10 @@ where
 {
     let settings = app.settings.current();
     let origin = Origin(settings.plex_revision);
-    let moment = Moment::of(app, settings, waited);
+    let app = app.clone();
     (origin, async move {
-        match moment {
+        // Not before it is polled: most readers find a value.
+        match Moment::of(&app, settings, waited) {
             Some(moment) => {
                 let fetch = Box::pin(fetch(moment.clone()));
                 moment.shared(sharing, need, fetch).await

@@ -331,9 +331,11 @@ fn unknown() -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::arbitrary::spoiled;
 
     fn session(entry: &Value) -> Value {
         let raw = serde_json::value::to_raw_value(entry).unwrap();
@@ -442,5 +444,33 @@ mod tests {
     fn a_film_without_a_thumb_shows_its_art() {
         let shown = session(&json!({"type": "movie", "art": "/art", "grandparentThumb": "/x"}));
         assert_eq!(shown["media"]["thumb"], "/art");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn an_odd_entry_costs_only_itself(odd in spoiled(json!({
+            "sessionKey": "10", "type": "episode", "title": "t", "grandparentTitle": "g",
+            "parentIndex": 1, "index": 2, "year": 2020, "rating": 7.1, "thumb": "/t", "art": "/a",
+            "grandparentRatingKey": "5", "grandparentThumb": "/gt", "grandparentArt": "/ga",
+            "viewOffset": 1, "duration": 2, "User": {"id": "1", "title": "u", "thumb": "/u"},
+            "Player": {"state": "s", "device": "d", "product": "p", "platform": "f"},
+            "Session": {"location": "lan", "bandwidth": 4000},
+            "TranscodeSession": {"speed": 1.5, "videoDecision": "copy", "audioDecision": "copy"},
+            "Media": [{"videoResolution": "sd", "bitrate": 8000}, 7],
+        }))) {
+            let shown = |items: Vec<RawItem>| -> Vec<Value> {
+                let sessions = read(&items).into_iter();
+                let sessions = sessions.map(|one| one.into_session(&HashMap::new()));
+                sessions.map(|one| serde_json::to_value(one).unwrap()).collect()
+            };
+            wire::costs_only_itself(&json!({"sessionKey": "1"}), &odd, shown)?;
+            if odd.is_object() {
+                let shown = session(&odd);
+                prop_assert!(shown["playback"]["progress"].is_number(), "{}", shown);
+                prop_assert!(shown["media"]["title"].is_string(), "{}", shown);
+            }
+        }
     }
 }

@@ -293,9 +293,11 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::arbitrary::spoiled;
 
     fn only(value: &Value) -> Option<(i64, Value)> {
         let raw = serde_json::value::to_raw_value(value).unwrap();
@@ -338,6 +340,21 @@ mod tests {
             json!("x"),
         ] {
             assert_eq!(only(&without), None, "{without}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn an_odd_entry_costs_only_itself(odd in spoiled(json!({
+            "type": "season", "title": "t", "parentTitle": "p", "grandparentTitle": "g",
+            "year": 1999, "rating": 8, "addedAt": 12, "thumb": "/t",
+        }))) {
+            wire::costs_only_itself(&json!({"title": "good", "thumb": "/t"}), &odd, |items| {
+                let items = read(items, "show").into_iter();
+                items.map(|(at, item)| json!([at, serde_json::to_value(item).unwrap()])).collect()
+            })?;
         }
     }
 }

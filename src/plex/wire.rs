@@ -121,9 +121,33 @@ where
         .flatten())
 }
 
+/// For tests: that an entry which may be anything at all leaves the ones beside it alone. `read`
+/// gives what is shown of a list.
+#[cfg(test)]
+pub(super) fn costs_only_itself(
+    sample: &Value,
+    odd: &Value,
+    read: impl Fn(Vec<RawItem>) -> Vec<Value>,
+) -> Result<(), proptest::test_runner::TestCaseError> {
+    let list = |entries: &[&Value]| {
+        let raw = entries.iter().map(serde_json::value::to_raw_value);
+        read(raw.map(Result::unwrap).collect())
+    };
+    let alone = list(&[sample]);
+    let all = list(&[sample, odd, sample]);
+    proptest::prop_assert!(matches!(all.len(), 2 | 3), "{}", all.len());
+    proptest::prop_assert_eq!(all.first(), alone.first());
+    proptest::prop_assert_eq!(all.last(), alone.last());
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
+    use crate::arbitrary::value;
 
     #[derive(Deserialize, Debug, PartialEq, Default)]
     #[serde(default)]
@@ -190,5 +214,34 @@ mod tests {
             "verbatim, in order"
         );
         assert!(reported.load(Ordering::Relaxed));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn no_value_costs_more_than_itself(key in value(), progress in value(), entries in value()) {
+            let odd = sample(&json!({"key": key, "progress": progress}).to_string());
+            prop_assert_eq!(odd.key.is_some(), !(key.is_null() || key.is_array() || key.is_object()));
+            prop_assert!(odd.progress.is_none_or(f64::is_finite));
+            prop_assert!(odd.progress.is_some() || !progress.is_number());
+            let list = self::entries(&json!({"entries": entries}).to_string());
+            let expected = match &entries {
+                Value::Array(entries) => entries.len(),
+                entries => usize::from(entries.is_object()),
+            };
+            prop_assert_eq!(list.len(), expected);
+        }
+
+        #[test]
+        fn whole_numbers_are_exact_or_absent(number in any::<f64>()) {
+            if let Some(whole) = whole(number) {
+                #[expect(clippy::cast_precision_loss, reason = "that there is none is the point")]
+                let back = whole as f64;
+                prop_assert!((number - back).abs() < 1.0);
+            } else {
+                prop_assert!(number.is_nan() || number.abs() > 9e15);
+            }
+        }
     }
 }

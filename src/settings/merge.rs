@@ -243,10 +243,12 @@ impl CacheSettings {
 #[cfg(test)]
 mod tests {
     use chrono_tz::Tz;
+    use proptest::prelude::*;
     use serde_json::json;
     use tracing::Level;
 
     use super::*;
+    use crate::arbitrary::spoiled;
 
     fn merged(env: &[(&str, &str)], document: &Value) -> Result<Settings, SettingsError> {
         let env = Environment::from_pairs(env.iter().copied());
@@ -402,5 +404,46 @@ mod tests {
             with(a, Some(&none)).plex_revision > none.plex_revision,
             "never reused"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn a_hand_edit_stops_nothing_but_a_log_in_that_is_not_understood(document in spoiled(json!({
+            "auth": {"enabled": true, "username": "u", "password": "p"},
+            "logging": {"level": "INFO", "enable_file": false}, "general": {"timezone": "UTC"},
+            "api": {"github_token": "t", "tmdb_api_key": "k"}, "cors": {"origins": ["http://a"]},
+            "plex": {"server_url": "http://a", "server_token": "t", "server_name": "n"},
+            "overseerr": {"url": "http://a", "api_key": "k", "email_domain": "d"},
+            "uploader": {"base_url": "http://a"}, "vpn_proxy": {"url": "http://a", "api_key": "k"},
+            "posterizarr": {"url": "http://a", "api_key": "k"},
+            "notifications": {"telegram": {"enabled": true, "bot_token": "t", "chat_id": "c",
+                "notify_offline": true, "notify_problem": false, "notify_recovery": true}},
+            "arr": {"instances": [{"id": "1", "name": "n", "type": "sonarr", "url": "http://a",
+                "api_key": "k", "access_url": "http://a"}]},
+            "external_apps": {"apps": [{"id": "1", "name": "n", "url": "http://a", "icon": "i"}]},
+        }))) {
+            prop_assume!(document.is_object());
+            let merged = merged(&[], &document);
+            let auth = &document["auth"];
+            let is_open = match auth {
+                Value::Null => true,
+                Value::Object(auth) => {
+                    let enabled = auth.get("enabled").unwrap_or(&Value::Null);
+                    enabled.is_null() || flag(enabled) == Some(false)
+                }
+                _ => false,
+            };
+            match &merged {
+                // Whatever else is odd, who has to log in still has to.
+                Ok(settings) => prop_assert_eq!(settings.auth.enabled, !is_open),
+                Err(error) => prop_assert!(error.to_string().contains("auth"), "{}", error),
+            }
+            let with_good_auth = {
+                let mut document = document.clone();
+                document["auth"] = json!({"enabled": "yes"});
+                self::merged(&[], &document)
+            };
+            prop_assert!(with_good_auth.is_ok_and(|settings| settings.auth.enabled));
+        }
     }
 }

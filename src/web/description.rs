@@ -4,10 +4,11 @@
 use axum::http::{Method, StatusCode};
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema};
 
 use super::auth;
 use super::error::Detail;
@@ -38,13 +39,14 @@ pub(super) fn complete(description: &mut OpenApi, cookie: &str) {
             describe_responses(operation);
         }
     }
+    let components = description.components.get_or_insert_default();
+    components.schemas.values_mut().for_each(let_several_fit);
     let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic);
     let basic = basic.description(Some("Asked for only where log-in is switched on."));
     let cookie = ApiKeyValue::with_description(
         cookie,
         "Set by an answer to valid credentials; counts where a page can't send them.",
     );
-    let components = description.components.get_or_insert_default();
     components.add_security_scheme(BASIC, SecurityScheme::Http(basic.build()));
     components.add_security_scheme(COOKIE, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
 }
@@ -109,6 +111,16 @@ fn add(operation: &mut Operation, status: StatusCode, text: &str) {
     responses.entry(status).or_insert(RefOr::T(response));
 }
 
+/// `oneOf` would promise that no answer fits two of the forms; a report fits that of "nothing was
+/// reported", too.
+fn let_several_fit(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::OneOf(one)) = schema {
+        let any = AnyOfBuilder::new().description(one.description.take());
+        let forms = std::mem::take(&mut one.items).into_iter();
+        *schema = RefOr::T(Schema::AnyOf(forms.fold(any, AnyOfBuilder::item).build()));
+    }
+}
+
 /// The standard wants a description of each; the name of the status is one.
 fn describe_responses(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
@@ -125,7 +137,30 @@ fn describe_responses(operation: &mut Operation) {
 
 #[cfg(test)]
 mod tests {
+    use utoipa::ToSchema;
+
     use super::*;
+
+    #[derive(ToSchema)]
+    #[serde(untagged)]
+    #[expect(dead_code, reason = "only described")]
+    enum Answer {
+        Found { name: Option<String> },
+        Nothing { name: Option<String> },
+    }
+
+    #[test]
+    fn an_answer_may_fit_several_of_the_forms_that_are_described() {
+        let mut description = frame();
+        let components = description.components.get_or_insert_default();
+        let answer = <Answer as utoipa::PartialSchema>::schema();
+        components.schemas.insert("Answer".to_owned(), answer);
+        complete(&mut description, "session");
+        let described = serde_json::to_value(&description).unwrap();
+        let answer = &described["components"]["schemas"]["Answer"];
+        assert!(answer.get("oneOf").is_none(), "{answer}");
+        assert_eq!(answer["anyOf"].as_array().unwrap().len(), 2);
+    }
 
     #[test]
     fn ids_are_made_of_method_and_path() {

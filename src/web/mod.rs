@@ -4,6 +4,7 @@ mod assets;
 mod auth;
 mod client;
 mod contained;
+mod cors;
 mod description;
 mod docs;
 pub mod error;
@@ -20,9 +21,7 @@ pub mod serve;
 mod settings_api;
 mod welcome;
 
-use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Method, Uri, header};
@@ -30,8 +29,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 
 use self::error::ApiError;
@@ -69,14 +66,13 @@ pub fn router(app: AppState) -> Router {
 
 /// What every request passes, from the outside in.
 fn layered(routes: Router<AppState>, app: &AppState) -> Router<AppState> {
-    // One stack, for each call of `Router::layer` costs every request a boxed service more; and as
-    // few functions as can be, for each clones all that is further in.
+    // One stack, for each call of `Router::layer` costs every request a boxed service more; and one
+    // function, for each clones and boxes all that is further in.
     let layers = ServiceBuilder::new()
-        // Outside of the log-in: a browser sends no credentials with its preliminary question.
-        .layer(cors(&app.settings.current().cors_origins))
-        .layer(middleware::from_fn(requests::observe))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(app.clone(), auth::require))
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            requests::observe,
+        ))
         .layer(DefaultBodyLimit::max(LARGEST_BODY));
     routes.layer(layers)
 }
@@ -98,37 +94,6 @@ pub(crate) fn without_final_slash(mut request: Request) -> Request {
         }
     }
     request
-}
-
-/// As 3.3.0: listed origins, credentials, any method, any header.
-fn cors(origins: &[String]) -> CorsLayer {
-    // `*` together with credentials is not allowed; 3.3.0 mirrors the origin then.
-    let any = origins.iter().any(|origin| origin == "*");
-    let origins: Vec<HeaderValue> = origins
-        .iter()
-        .filter_map(|origin| origin.parse().ok())
-        .collect();
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(move |origin, _| {
-            any || origins.contains(origin)
-        }))
-        .allow_credentials(true)
-        .allow_methods(AllowMethods::mirror_request())
-        .allow_headers(AllowHeaders::mirror_request())
-        .max_age(Duration::from_secs(600))
-}
-
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature that tower-http calls"
-)]
-fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a handler panicked");
-    ApiError::internal("Internal Server Error", text).into_response()
 }
 
 /// 405 outside of the API, where only pages and their files are.

@@ -1,6 +1,7 @@
 //! Requests that a page of another site makes a browser send: refused where they change anything.
 //! And the names by which this server may be called.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 
 use axum::extract::Request;
@@ -93,8 +94,29 @@ fn is_own(origin: &str, headers: &HeaderMap) -> bool {
 
 /// The name in `Host`, without the port.
 fn host_of(host: &HeaderValue) -> Option<Host> {
-    let authority: Authority = host.to_str().ok()?.parse().ok()?;
+    let text = host.to_str().ok()?;
+    // Most look like this, and need no long way.
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(match address.ip() {
+            IpAddr::V4(address) => Host::Ipv4(address),
+            IpAddr::V6(address) => Host::Ipv6(address),
+        });
+    }
+    let (name, port) = text.split_once(':').unwrap_or((text, ""));
+    if is_plain(name) && port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Host::Domain(name.to_owned()));
+    }
+    let authority: Authority = text.parse().ok()?;
     Host::parse(authority.host()).ok()
+}
+
+/// Whether a name is written as [`Host::parse`] would write it, and can't be meant as a number.
+fn is_plain(name: &str) -> bool {
+    let is_usual = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    let last = name.rsplit('.').next().unwrap_or_default();
+    name.bytes().all(is_usual)
+        && last.starts_with(|first: char| first.is_ascii_lowercase())
+        && !name.contains("xn--")
 }
 
 /// Whether nobody else can have a name that leads here under his control: an address, a name of
@@ -223,6 +245,39 @@ mod tests {
         };
         assert!(!request(Method::GET, false) && !request(Method::HEAD, false));
         assert!(request(Method::GET, true) && request(Method::DELETE, false));
+    }
+
+    #[test]
+    fn the_short_way_to_a_name_ends_where_the_long_one_does() {
+        for host in [
+            "192.168.1.5:8000",
+            "[2001:db8::1]:8000",
+            "nas",
+            "nas:8000",
+            "nas:",
+            "front.example",
+            "a-b.front.example:443",
+            "front.example.",
+            "192.168.1.5",
+            "[2001:db8::1]",
+            "127.1",
+            "0x7f.1:80",
+            "a.0x7f",
+            "Front.Example",
+            "xn--mnchen-3ya.example",
+            "xn--a.example",
+            "m%c3%bcnchen.example",
+            "a_b.example",
+            "user@front.example",
+            "nas:x",
+            "a:b:c",
+            "",
+            ":8000",
+        ] {
+            let authority = host.parse::<Authority>().ok();
+            let long = authority.and_then(|authority| Host::parse(authority.host()).ok());
+            assert_eq!(host_of(&host.parse().unwrap()), long, "{host}");
+        }
     }
 
     #[test]

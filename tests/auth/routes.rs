@@ -86,6 +86,12 @@ const ROUTES: &[(&str, &str, For)] = &[
     ("GET", "/api/invites/{invite_id}", Users),
     ("PUT", "/api/invites/{invite_id}", Users),
     ("DELETE", "/api/invites/{invite_id}", Users),
+    ("POST", "/api/invites/redeem", All),
+    ("POST", "/api/invites/users/{user_id}/refresh", Users),
+    ("DELETE", "/api/invites/users/{user_id}", Users),
+    ("GET", "/api/oauth/plex/login", All),
+    ("GET", "/api/oauth/plex/check/{pin_id}", All),
+    ("POST", "/api/oauth/plex/redeem", All),
     ("GET", "/api/posterizarr/status", Users),
     ("GET", "/api/posterizarr/dashboard", Users),
     ("GET", "/api/posterizarr/system-info", Users),
@@ -119,6 +125,15 @@ const ROUTES: &[(&str, &str, For)] = &[
     ("GET", "/api/vpn-proxy/monitoring/status", Users),
     ("GET", "/api/vpn-proxy/monitoring", Users),
     ("GET", "/api/vpn-proxy/monitoring/network-usage", Users),
+    ("GET", "/api/arr-activity/queue", Sessions),
+    ("GET", "/api/arr-activity/queue/status", Sessions),
+    ("GET", "/api/arr-activity/history", Sessions),
+    ("GET", "/api/arr-activity/system/status", Sessions),
+    ("GET", "/api/overseerr/status", Users),
+    ("GET", "/api/overseerr/users", Users),
+    ("POST", "/api/overseerr/users", Users),
+    ("DELETE", "/api/overseerr/users/{user_id}", Users),
+    ("GET", "/api/overseerr/requests", Users),
 ];
 /// Beside those.
 const UNDESCRIBED: &[(&str, &str, For)] = &[
@@ -136,14 +151,9 @@ const UNDESCRIBED: &[(&str, &str, For)] = &[
     ("DELETE", "/api/plex/config", Users),
     ("POST", "/api/auth/status", Users),
     ("GET", "/api/plex/stats/livex", Users),
-    // Of later versions.
-    ("POST", "/api/invites/redeem", All),
-    ("GET", "/api/oauth/plex/login", All),
-    ("GET", "/api/oauth/plex/check/1", All),
-    ("POST", "/api/oauth/plex/redeem", All),
     ("POST", "/api/oauth/plex/login", Users),
     ("GET", "/api/oauth/plex/other", Users),
-    ("GET", "/api/arr-activity/queue", Sessions),
+    ("POST", "/api/arr-activity/queue", Users),
     ("POST", "/api/uploader/queue", Users),
 ];
 

@@ -79,6 +79,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::compat::validation::Fields;
 
@@ -175,5 +177,26 @@ mod tests {
         assert!(with("Application/Problem+JSON"));
         assert!(!with("text/plain"));
         assert!(!with("application/x-www-form-urlencoded"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_is_too_odd_to_be_refused(
+            body in prop_oneof!["[{}\\[\\]:,\"urltoken\\\\ \n0-9eE.-]{0,40}".prop_map(String::into_bytes),
+                                prop::collection::vec(any::<u8>(), 0..40)],
+            is_json in any::<bool>(),
+        ) {
+            if let Err(error) = read::<Login>(&body, is_json) {
+                let error = serde_json::to_value(error).unwrap();
+                let problems = error["detail"].as_array().unwrap();
+                prop_assert!(!problems.is_empty());
+                for problem in problems {
+                    prop_assert_eq!(&problem["loc"][0], "body");
+                    prop_assert!(problem["msg"].is_string() && problem["type"].is_string());
+                    let offset = problem["loc"][1].as_u64().unwrap_or_default();
+                    prop_assert!(offset <= body.len() as u64, "{}", problem);
+                }
+            }
+        }
     }
 }

@@ -38,20 +38,23 @@ fn number(text: &str) -> Option<f64> {
     unsigned.bytes().all(plain).then(|| text.parse().ok())?
 }
 
-/// Seconds, or milliseconds if it would be a date after October 2603.
+/// Seconds, or milliseconds if they would lead beyond October 2603.
 fn since_1970(number: f64) -> Result<Stamp, Wrong> {
     const MOST_SECONDS: f64 = 2e10;
-    let micros_each = if number.abs() > MOST_SECONDS {
-        1e3
+    let (micros_each, factor) = if number.abs() > MOST_SECONDS {
+        (1000, 1e3)
     } else {
-        1e6
+        (1_000_000, 1e6)
     };
+    // Apart from each other, for together they have more digits than a float.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "what does not fit becomes the first or last number, which is refused"
     )]
-    let micros = (number * micros_each).round() as i64;
-    let at = DateTime::from_timestamp_micros(micros);
+    let (whole, rest) = (number as i64, (number.fract() * factor).round() as i64);
+    let micros = whole.checked_mul(micros_each);
+    let micros = micros.and_then(|micros| micros.checked_add(rest));
+    let at = micros.and_then(DateTime::from_timestamp_micros);
     at.and_then(|at| stored(at.naive_utc())).ok_or_else(beyond)
 }
 

@@ -283,9 +283,11 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::arbitrary::spoiled;
 
     #[derive(Debug, PartialEq)]
     struct Path {
@@ -427,5 +429,36 @@ mod tests {
             problems(json!({})),
             [("missing", json!(["body", "paths"]), json!({}))]
         );
+    }
+
+    /// What stands at a problem's place; `None` if there is nothing.
+    fn at_place<'a>(body: &'a Value, place: &[Value]) -> Option<&'a Value> {
+        place.iter().try_fold(body, |value, step| match step {
+            Value::String(name) => value.get(name),
+            index => value.get(usize::try_from(index.as_u64()?).ok()?),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_is_read_or_every_problem_names_its_place(body in spoiled(json!({
+            "name": "n", "paths": [{"path": "/", "total": 1}, {"path": "/", "total": "2"}],
+            "more": [], "first": {"path": "/", "total": 1}, "loud": false,
+        }))) {
+            let problems = read::<Report>(body.clone(), vec!["body".into()]).err();
+            for problem in problems.iter().flatten() {
+                prop_assert!(!problem.kind.is_empty() && !problem.msg.is_empty());
+                let (start, place) = problem.loc.split_first().unwrap();
+                prop_assert_eq!(start, "body");
+                if problem.kind == "missing" {
+                    let (_, around) = place.split_last().unwrap();
+                    prop_assert_eq!(at_place(&body, place), None);
+                    prop_assert_eq!(at_place(&body, around), Some(&problem.input));
+                } else {
+                    prop_assert_eq!(at_place(&body, place), Some(&problem.input));
+                }
+            }
+            prop_assert!(problems.is_none_or(|problems| !problems.is_empty()));
+        }
     }
 }

@@ -123,7 +123,8 @@ fn integer_of_float(number: f64) -> Result<i64, Wrong> {
     if number.fract() != 0.0 {
         return Err(FRACTION);
     }
-    if !(-BOUND..BOUND).contains(&number) {
+    // The lower bound fits, but so many digits are taken for it that don't.
+    if number <= -BOUND || number >= BOUND {
         return Err(TOO_LARGE);
     }
     #[expect(clippy::cast_possible_truncation, reason = "whole and within bounds")]
@@ -150,6 +151,7 @@ mod tests {
             (json!(1e3), 1000),
             (json!(true), 1),
             (json!(i64::MAX), i64::MAX),
+            (json!(i64::MIN), i64::MIN),
         ] {
             assert_eq!(integer(&value), Ok(number), "{value}");
         }
@@ -163,6 +165,10 @@ mod tests {
             (json!("3."), NO_DIGITS),
             (json!(3.5), FRACTION),
             (json!(u64::MAX), TOO_LARGE),
+            (
+                serde_json::from_str("-9223372036854775809").unwrap(),
+                TOO_LARGE,
+            ),
             (json!(1e300), TOO_LARGE),
             (json!("99999999999999999999"), TOO_LARGE),
         ] {

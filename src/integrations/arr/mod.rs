@@ -98,3 +98,6 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(history))
         .routes(routes!(system_status))
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,12 +38,18 @@ struct TelegramShown {
 /// The body of a change. What is missing stays as it is: in 3.3.0 `{}` wiped the token.
 #[derive(ToSchema)]
 struct TelegramChange {
+    #[schema(nullable = false)]
     enabled: Option<bool>,
     /// One that begins with `*` is a masked one that comes back: the stored one stays.
+    #[schema(nullable = false)]
     bot_token: Option<String>,
+    #[schema(nullable = false)]
     chat_id: Option<String>,
+    #[schema(nullable = false)]
     notify_offline: Option<bool>,
+    #[schema(nullable = false)]
     notify_problem: Option<bool>,
+    #[schema(nullable = false)]
     notify_recovery: Option<bool>,
 }
 

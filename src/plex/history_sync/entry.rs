@@ -191,9 +191,14 @@ fn seconds(milliseconds: Option<f64>) -> i64 {
 #[cfg(test)]
 #[expect(clippy::float_cmp, reason = "computed from small whole numbers")]
 mod tests {
+    use chrono::TimeZone as _;
+    use chrono_tz::TZ_VARIANTS;
+    use proptest::prelude::*;
+    use proptest::sample::select;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::arbitrary::spoiled;
 
     fn read(value: &Value, zone: Option<Tz>) -> Option<Play> {
         play(&serde_json::value::to_raw_value(value).unwrap(), zone)
@@ -311,5 +316,48 @@ mod tests {
         // 2024-03-31, 01:00 UTC: 02:00 becomes 03:00.
         assert_eq!(berlin(1_711_846_799), "2024-03-31 01:59:59.000000");
         assert_eq!(berlin(1_711_846_800), "2024-03-31 03:00:00.000000");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn whatever_plex_sends_is_a_row_that_can_be_stored_or_none(
+            entry in spoiled(json!({
+                "accountID": 42, "type": "episode", "title": "Pilot", "grandparentTitle": "g",
+                "parentIndex": 1, "index": "2", "ratingKey": "100", "viewedAt": 1_700_000_000,
+                "thumb": "/t", "grandparentThumb": "/g?X-Plex-Token=geheim", "duration": 1_800_999,
+                "viewOffset": 900_000, "viewCount": 1, "rating": 7.5, "year": 1999,
+                "contentRating": "TV-14", "studio": "S", "summary": "T", "Genre": [{"tag": "Drama"}],
+            })),
+            zone in select(&TZ_VARIANTS[..]),
+        ) {
+            let read = read(&entry, Some(zone));
+            prop_assert!(entry.is_object() || read.is_none());
+            if let Some(play) = read {
+                prop_assert!(!play.title.is_empty() && !play.kind.is_empty());
+                prop_assert!(play.view_count >= 1 && play.view_offset >= 0);
+                prop_assert!(play.details.duration >= 0);
+                prop_assert!(progress(play.view_offset, play.details.duration).is_finite());
+                prop_assert_eq!(datetime::sql(play.local).len(), "2023-11-14 22:13:20.000000".len());
+                prop_assert_eq!(datetime::local(play.at, Some(zone)), play.local);
+                let shown = format!("{play:?}");
+                prop_assert!(!shown.contains("geheim"), "{}", shown);
+            }
+            let raw = serde_json::value::to_raw_value(&entry).unwrap();
+            if let Some((key, found)) = details(&raw) {
+                prop_assert!(key != "0" && found.duration >= 0, "{} {:?}", key, found);
+            }
+        }
+
+        #[test]
+        fn clocks_show_each_moment_once_but_for_the_hour_that_comes_twice(
+            at in 1..=LATEST, zone in select(&TZ_VARIANTS[..]),
+        ) {
+            let play = read(&json!({"title": "T", "viewedAt": at}), Some(zone)).unwrap();
+            let back = zone.from_local_datetime(&play.local);
+            let moments = [back.earliest(), back.latest()];
+            prop_assert!(moments.into_iter().flatten().any(|moment| moment == play.at));
+        }
     }
 }

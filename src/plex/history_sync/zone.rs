@@ -121,6 +121,8 @@ fn best(shifted: &[Shifted], dashboard: Tz) -> Tz {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     use super::*;
 
@@ -167,5 +169,34 @@ mod tests {
             play.theirs = vec![play.ours + TimeDelta::seconds(3601)];
         }
         assert_eq!(verdict(&odd, Tz::UTC), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// The plays are of one year, so that clocks are changed in between.
+        #[test]
+        fn the_zone_that_is_named_explains_every_play(
+            theirs in select(&TZ_VARIANTS[..]), ours in select(&TZ_VARIANTS[..]), day in 0..10_000_i64,
+        ) {
+            let first: DateTime<Utc> = "2000-01-01T12:00:00Z".parse().unwrap();
+            let plays = (0..60).map(|n| {
+                let at = first + TimeDelta::days(day + 6 * n);
+                let local = |zone: Tz| at.with_timezone(&zone).naive_local();
+                Shifted { at, ours: local(ours), theirs: vec![local(theirs)] }
+            });
+            let plays: Vec<Shifted> = plays.filter(|play| !play.theirs.contains(&play.ours)).collect();
+            if let Some(text) = verdict(&plays, ours) {
+                let named = text.split_once("TZ=").unwrap().1;
+                let named: Tz = named.split(' ').next().unwrap().parse().unwrap();
+                for play in &plays {
+                    let local = play.at.with_timezone(&named).naive_local();
+                    prop_assert_eq!(local, play.theirs[0], "{}", named);
+                }
+            } else {
+                // Half of a year at one distance is 30 plays.
+                prop_assert!(plays.len() < 2 * TELLING);
+            }
+        }
     }
 }

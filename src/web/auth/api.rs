@@ -47,10 +47,16 @@ struct Toggled {
 /// The body of auth/update.
 #[derive(ToSchema)]
 struct NewCredentials {
+    #[schema(
+        min_length = 1,
+        max_length = 1024,
+        pattern = "^[ -9;-~\\u00a0-\\u00ff]*$"
+    )]
     username: String,
     #[schema(value_type = String)]
     current_password: Secret,
-    #[schema(value_type = String)]
+    #[schema(value_type = String, min_length = 1, max_length = 1024,
+        pattern = "^[ -~\\u00a0-\\u00ff]*$")]
     new_password: Secret,
 }
 

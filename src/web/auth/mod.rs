@@ -2,8 +2,11 @@
 //! end here too.
 
 mod api;
+mod refused;
 
-use axum::extract::{Request, State};
+use std::sync::Arc;
+
+use axum::extract::Request;
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -62,14 +65,14 @@ enum Decision {
 }
 
 /// Lets a request through if nothing is wrong with where it comes from, and its path is public,
-/// log-in is off, or its credentials are right. The settings are asked every time, so that a change
-/// needs no restart.
+/// log-in is off, or its credentials are right. `settings` are those of now, so that a change needs
+/// no restart.
 pub(super) async fn require(
-    State(app): State<AppState>,
+    app: &AppState,
+    mut settings: Arc<Settings>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let mut settings = app.settings.current();
     if let Some(refusal) = origin::refusal(&request, &settings) {
         return refusal.into_response();
     }
@@ -82,7 +85,7 @@ pub(super) async fn require(
             headers: request.headers(),
             client,
         };
-        let decision = decide(&app, &settings, asked).await;
+        let decision = decide(app, &settings, asked).await;
         // It may have taken a while; what counts is the log-in of now.
         if app.settings.auth_revision() == settings.auth_revision {
             break decision;
@@ -95,7 +98,7 @@ pub(super) async fn require(
             if request.uri().path().starts_with(OF_LOG_IN) {
                 request.extensions_mut().insert(AdmittedBy(revision));
             }
-            let response = answer(&app, request, next, revision).await;
+            let response = answer(app, request, next, revision).await;
             match cookie {
                 Some(token) => app.access.cookie.set(response, &token, client.secure),
                 None => response,
@@ -179,18 +182,13 @@ fn is_browser(headers: &HeaderMap) -> bool {
 
 fn refuse(request: &Request, refusal: Refusal, client: Client) -> Response {
     let (route, address) = (Route::of(request), client.address);
-    match refusal {
-        Refusal::Missing => {
-            tracing::warn!("Unauthorized access attempt to {route} from {address}");
-        }
-        Refusal::Wrong => tracing::warn!("Invalid credentials for {route} from {address}"),
-        Refusal::Undecodable => {
-            tracing::warn!("Undecodable credentials for {route} from {address}");
-        }
-        Refusal::TooMany => {
-            tracing::warn!("Too many log-ins wait: {route} from {address} is refused");
-        }
-    }
+    let what = match refusal {
+        Refusal::Missing => "Unauthorized access attempt to",
+        Refusal::Wrong => "Invalid credentials for",
+        Refusal::Undecodable => "Undecodable credentials for",
+        Refusal::TooMany => "Too many log-ins wait to let in one for",
+    };
+    refused::warn(format_args!("{what} {route} from {address}"));
     let about_log_in = request.uri().path().starts_with(OF_LOG_IN);
     answer_to(refusal, about_log_in).into_response()
 }

@@ -14,18 +14,22 @@ use std::time::SystemTime;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 
-use self::forms::Form;
+use self::forms::{Form, Forms};
 pub(super) use self::found::Found;
 use self::part::Part;
 use crate::cache::Accepts;
 
 /// Answers a `GET` or `HEAD` request for a file.
-pub(super) async fn send(found: &Found, request: Request) -> Response {
+pub(super) async fn send(found: &Found, mut request: Request) -> Response {
+    // RFC 9110, 14.2: parts are for GET only.
+    if request.method() != Method::GET {
+        request.headers_mut().remove(header::RANGE);
+    }
     let mut response = match from_memory(found, request.headers()).await {
         Some(response) => response,
         None => from_disk(found, request).await,
@@ -43,25 +47,22 @@ async fn from_memory(found: &Found, asked: &HeaderMap) -> Option<Response> {
         return None;
     }
     let slot = memory::slot(found);
-    let forms = slot.get_or_try_init(|| forms::Forms::read(found));
+    let forms = slot.get_or_try_init(|| Forms::read(found));
     let forms = forms.await.ok()?;
     let modified = found.stamp.modified;
-    if let Some(part) = Part::asked(asked, &forms.plain, modified) {
-        return Some(in_part(found, &forms.plain, part));
-    }
     let accepts = Accepts::of(asked);
-    let mut chosen = (None, &forms.plain);
-    if found.is_text && accepts.takes("gzip") {
-        let gzip = forms.gzip(found).await;
-        chosen = gzip.map_or(chosen, |form| (Some("gzip"), form));
-    }
-    if found.is_text && accepts.takes("br") {
-        let brotli = forms.brotli(found).await;
-        chosen = brotli.map_or(chosen, |form| (Some("br"), form));
-    }
-    let (coding, form) = chosen;
+    let part = Part::asked(asked, &forms.plain, modified);
+    // A part is one of the plain form.
+    let (coding, form) = match part {
+        Some(_) => (None, &forms.plain),
+        None => smallest(forms, found, &accepts).await,
+    };
+    // RFC 9110, 13.2.2: before a part is looked for.
     if is_known(asked, &accepts, form, modified) {
         return Some(described(found, form, StatusCode::NOT_MODIFIED));
+    }
+    if let Some(part) = part {
+        return Some(in_part(found, &forms.plain, part));
     }
     let mut response = described(found, form, StatusCode::OK);
     if let Some(coding) = coding {
@@ -72,6 +73,24 @@ async fn from_memory(found: &Found, asked: &HeaderMap) -> Option<Response> {
     }
     *response.body_mut() = Body::from(form.bytes.clone());
     Some(response)
+}
+
+/// The last of plain, gzip and Brotli that the client takes, and its coding.
+async fn smallest<'a>(
+    forms: &'a Forms,
+    found: &Found,
+    accepts: &Accepts<'_>,
+) -> (Option<&'static str>, &'a Form) {
+    let mut chosen = (None, &forms.plain);
+    if found.is_text && accepts.takes("gzip") {
+        let gzip = forms.gzip(found).await;
+        chosen = gzip.map_or(chosen, |form| (Some("gzip"), form));
+    }
+    if found.is_text && accepts.takes("br") {
+        let brotli = forms.brotli(found).await;
+        chosen = brotli.map_or(chosen, |form| (Some("br"), form));
+    }
+    chosen
 }
 
 /// Sends it as it is, without reading it whole.

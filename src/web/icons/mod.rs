@@ -98,7 +98,8 @@ pub fn prepare(data_dir: &Path) -> io::Result<()> {
 
 /// Stores a picture for use as an icon: PNG, JPEG, WebP or SVG, by its content, up to 5 MiB.
 #[utoipa::path(post, path = "/api/upload-icon", tag = "icons",
-    request_body(content = Upload, content_type = "multipart/form-data"),
+    request_body(content = Upload, content_type = "multipart/form-data", encoding(("file" = (
+        content_type = "image/png, image/jpeg, image/jpg, image/svg+xml, image/webp")))),
     responses((status = 200, body = Uploaded), (status = 400, body = Detail),
         (status = 413, body = Detail), (status = 422, body = ValidationError),
         (status = 500, body = Detail), (status = 503, body = Detail)))]

@@ -68,9 +68,25 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 
 #[cfg(test)]
 mod tests {
+    use axum::extract::{FromRequest as _, Request};
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::settings::{Environment, Overrides, SettingsStore};
+
+    fn store_in(directory: &tempfile::TempDir) -> SettingsStore {
+        let data_dir = Some(directory.path().to_owned());
+        let overrides = Overrides {
+            data_dir,
+            ..Overrides::default()
+        };
+        SettingsStore::open(Environment::default(), overrides).unwrap()
+    }
+
+    fn shown(store: &SettingsStore) -> Value {
+        serde_json::to_value(Sections::of(&store.current())).unwrap()
+    }
 
     #[test]
     fn sections_are_replaced_as_a_whole_and_named_when_they_differ() {
@@ -97,5 +113,72 @@ mod tests {
         assert!(replace_sections(document, arr()).is_empty());
         let order: Vec<&String> = document.keys().collect();
         assert_eq!(order, ["auth", "general", "plex", "arr"]);
+    }
+
+    /// Each section or null, with any texts.
+    fn sections() -> impl Strategy<Value = Value> {
+        let sample = json!({
+            "logging": {"level": "", "enable_file": true}, "general": {"timezone": ""},
+            "api": {"github_token": "", "tmdb_api_key": ""},
+            "plex": {"server_url": "", "server_token": "", "server_name": ""},
+            "overseerr": {"url": "", "api_key": "", "email_domain": ""},
+            "uploader": {"base_url": ""}, "vpn_proxy": {"url": "", "api_key": ""},
+            "posterizarr": {"url": "", "api_key": ""},
+            "arr": {"instances": [{"id": "", "name": "", "type": "", "url": "", "api_key": "",
+                                   "access_url": ""}]},
+            "external_apps": {"apps": [{"id": "", "name": "", "url": "", "icon": ""}]},
+        });
+        let text = prop_oneof![any::<String>(), "[a-z:/.]{0,12}"];
+        let texts = prop::collection::vec(text, 30);
+        (texts, any::<[bool; 10]>()).prop_map(move |(texts, given)| {
+            let (mut sections, mut texts) = (sample.clone(), texts.into_iter());
+            let each = sections.as_object_mut().unwrap().values_mut();
+            for (section, given) in each.zip(given) {
+                if given {
+                    fill(section, &mut texts);
+                } else {
+                    *section = Value::Null;
+                }
+            }
+            sections
+        })
+    }
+
+    fn fill(value: &mut Value, texts: &mut impl Iterator<Item = String>) {
+        match value {
+            Value::String(text) => *text = texts.next().unwrap(),
+            Value::Array(values) => values.iter_mut().for_each(|value| fill(value, texts)),
+            Value::Object(fields) => fields.values_mut().for_each(|value| fill(value, texts)),
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn what_is_saved_is_shown_again_and_the_rest_stays(given in sections()) {
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join("config.json");
+            std::fs::write(&file, r#"{"own": {"b": 1, "a": [null]}, "auth": {"username": "u"}}"#).unwrap();
+            let store = store_in(&directory);
+            let before = shown(&store);
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let request = Request::post("/").header("content-type", "application/json");
+            let request = request.body(given.to_string().into()).unwrap();
+            let JsonBody(body) = runtime.block_on(JsonBody::<Sections>::from_request(request, &())).unwrap();
+            let body = serde_json::to_value(body).unwrap();
+            runtime.block_on(store.save(|document| replace_sections(document, body))).unwrap();
+
+            for (name, section) in given.as_object().unwrap() {
+                let expected = if section.is_null() { &before[name] } else { section };
+                for store in [&store, &store_in(&directory)] {
+                    prop_assert_eq!(&shown(store)[name], expected, "{}", name);
+                }
+            }
+            let stored: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+            prop_assert_eq!(stored["own"].to_string(), r#"{"b":1,"a":[null]}"#);
+            prop_assert_eq!(&stored["auth"], &json!({"username": "u"}));
+        }
     }
 }
