@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn drawn_codes_have_eight_signs_and_all_signs_come_up_equally_often() {
-        let codes: Vec<String> = (0..9000).map(|_| draw()).collect();
+        let codes: Vec<String> = (0..36_000).map(|_| draw()).collect();
         assert_eq!(codes.iter().collect::<BTreeSet<_>>().len(), codes.len());
         let mut counts = [0_i32; 36];
         for code in &codes {
@@ -73,10 +73,10 @@ mod tests {
                 counts[SIGNS.iter().position(|known| *known == sign).unwrap()] += 1;
             }
         }
-        // 2000 each; nine times the standard deviation happens to nobody. With a remainder, 28
-        // signs would come up 2250 times and eight 1125 times.
+        // 8000 each. Seven times the standard deviation happens to nobody; by the remainder of a
+        // byte, four signs would come up 9000 times.
         for count in counts {
-            assert!((count - 2000).abs() < 400, "{counts:?}");
+            assert!((count - 8000).abs() < 600, "{counts:?}");
         }
     }
 
