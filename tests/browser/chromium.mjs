@@ -16,6 +16,9 @@ export const PATIENCE_MS = job.patience ?? 15_000;
 /** So long nothing may be on its way before a page counts as loaded. */
 const QUIET_MS = 300;
 
+/** Bodies that a page does not read do not arrive. */
+const BODY_MS = 1000;
+
 /** What others' servers answer: nothing here may depend on the internet. */
 const ELSEWHERE = {
   "api.themoviedb.org": { results: [] },
@@ -73,6 +76,7 @@ class Watch {
   #reading = [];
   #loading = new Set();
   #quietSince = Date.now();
+  #leaving = false;
 
   constructor(page) {
     page.on("pageerror", (error) => this.#report(`exception: ${error.message}`));
@@ -81,8 +85,17 @@ class Watch {
         this.#report(`console: ${message.text()} (${message.location().url})`);
       }
     });
-    page.on("request", (request) => this.#loading.add(request));
-    page.on("requestfinished", (request) => this.#done(request));
+    page.on("request", (request) => {
+      this.#leaving ||= request.isNavigationRequest();
+      this.#loading.add(request);
+    });
+    page.on("framenavigated", () => {
+      // Nobody hears any more of what the document before was loading.
+      if (this.#leaving) {
+        this.#leaving = false;
+        this.#loading.clear();
+      }
+    });
     page.on("requestfailed", (request) => {
       this.#done(request);
       const why = request.failure()?.errorText;
@@ -91,7 +104,10 @@ class Watch {
         this.#report(`failed: ${request.url()} ${why}`);
       }
     });
-    page.on("response", (response) => this.#reading.push(this.#judge(response)));
+    page.on("response", (response) => {
+      this.#done(response.request());
+      this.#reading.push(this.#judge(response));
+    });
   }
 
   /** What has gone wrong since the last call. */
@@ -119,12 +135,6 @@ class Watch {
     }
   }
 
-  /** For a new page: what the one before was loading counts no more. */
-  forget() {
-    this.#loading.clear();
-    this.#quietSince = Date.now();
-  }
-
   #report(finding) {
     this.#findings.push(finding);
   }
@@ -141,24 +151,32 @@ class Watch {
       return;
     }
     const api = url.pathname.startsWith("/api/");
-    const missing = (job.missing ?? []).some((start) => url.pathname.startsWith(start));
-    if (missing || job.allowed.includes(`${status} ${url.pathname}`)) {
-      const { detail } = await response.json().catch(() => ({}));
-      this.#excuses.push(url.pathname.replace(/^\/api/, ""), ...(detail ? [detail] : []));
+    if (job.allowed.includes(`${status} ${url.pathname}`)) {
+      this.#excuses.push(url.pathname.replace(/^\/api/, ""));
+      const detail = /"detail":"([^"]+)"/.exec(await body(response));
+      this.#excuses.push(...(detail ? [detail[1]] : []));
     } else if (status >= 400) {
-      this.#report(`${status}: ${url.pathname} ${await response.text().catch(() => "")}`);
+      this.#report(`${status}: ${url.pathname} ${await body(response)}`);
     } else if (api && status === 200) {
       const kind = response.headers()["content-type"] ?? "";
       if (/^image\//.test(kind)) {
         return;
       }
-      // The body is gone when the page has been left meanwhile.
-      const text = await response.text().catch(() => null);
-      if (text !== null && !isJson(text)) {
+      const text = await body(response);
+      if (text !== "" && !isJson(text)) {
         this.#report(`no JSON: ${url.pathname} ${kind} ${text.slice(0, 80)}`);
       }
     }
   }
+}
+
+/** The body, empty where the page has not read it or has been left meanwhile. */
+async function body(response) {
+  let timer;
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, BODY_MS, "")));
+  const text = await Promise.race([response.text().catch(() => ""), late]);
+  clearTimeout(timer);
+  return text;
 }
 
 function isJson(text) {

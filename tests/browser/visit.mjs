@@ -17,7 +17,6 @@ await withBrowser(async (context) => {
   const work = async () => {
     const { page, watch } = await openTab(context);
     for (let next = waiting.shift(); next; next = waiting.shift()) {
-      watch.forget();
       visits[next.place] = await visit(page, watch, next);
     }
     if (job.screenshot) {
