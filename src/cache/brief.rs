@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,9 @@ const FRESH: Duration = Duration::from_secs(2);
 const KEPT: Duration = Duration::from_secs(60);
 /// … only so long.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Questions that are remembered; further ones are asked and forgotten.
+/// What is larger, in bytes, is kept only while it is fresh.
+const LARGE: usize = 1024 * 1024;
+/// Questions that are remembered; one more costs the oldest.
 const MOST: usize = 256;
 
 type Flight<T, E> = Shared<BoxFuture<'static, Result<T, E>>>;
@@ -27,6 +30,8 @@ type Flight<T, E> = Shared<BoxFuture<'static, Result<T, E>>>;
 /// Answers by question.
 pub(crate) struct Brief<K: 'static, T: 'static, E: 'static> {
     entries: LazyLock<Mutex<HashMap<K, Entry<T, E>>>>,
+    size: fn(&T) -> usize,
+    lost: E,
 }
 
 struct Entry<T, E> {
@@ -42,10 +47,13 @@ where
     T: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// Knows nothing yet.
-    pub(crate) const fn new() -> Self {
+    /// Knows nothing yet. `size` tells how many bytes an answer has; `lost` is the failure of a call
+    /// that has panicked.
+    pub(crate) const fn new(size: fn(&T) -> usize, lost: E) -> Self {
         Self {
             entries: LazyLock::new(Mutex::default),
+            size,
+            lost,
         }
     }
 
@@ -96,13 +104,18 @@ where
                 };
             }
         }
-        let flight = call.boxed().shared();
-        let is_known = entries.contains_key(question);
-        if is_known || entries.len() < MOST {
-            let entry = entries.entry(question.clone()).or_default();
-            entry.flight = Some(flight.clone());
+        let lost = self.lost.clone();
+        let call = AssertUnwindSafe(call).catch_unwind();
+        let flight = call
+            .map(|ended| ended.unwrap_or(Err(lost)))
+            .boxed()
+            .shared();
+        if !entries.contains_key(question) {
+            make_room(&mut entries);
         }
-        let older = entries.get(question).and_then(|entry| entry.older(now));
+        let entry = entries.entry(question.clone()).or_default();
+        entry.flight = Some(flight.clone());
+        let older = entry.older(now);
         drop(entries);
         tokio::spawn(self.follow(question.clone(), flight.clone()));
         Look::Wait { flight, older }
@@ -110,26 +123,38 @@ where
 
     /// Sees to it that `flight` ends whoever waits for it, and that its answer is forgotten.
     async fn follow(&'static self, question: K, flight: Flight<T, E>) {
-        let landing = Landing {
-            all: self,
-            question: &question,
-            flight: &flight,
+        let Some((at, kept)) = self.land(&question, flight).await else {
+            return;
         };
-        let answer = flight.clone().await;
-        let at = Instant::now();
-        if let Some(entry) = self.lock().get_mut(&question).filter(|e| e.awaits(&flight)) {
-            entry.last = Some((at, answer));
-        }
-        drop(landing);
-        sleep_until(at + KEPT).await;
+        sleep_until(at + kept).await;
         let mut entries = self.lock();
-        let is_last = |entry: &Entry<T, E>| entry.last.as_ref().is_some_and(|last| last.0 == at);
         if entries
             .get(&question)
-            .is_some_and(|e| is_last(e) && e.flight.is_none())
+            .is_some_and(|entry| entry.ends_at(at))
         {
             entries.remove(&question);
         }
+    }
+
+    /// Keeps the answer, unless it was forgotten while it was on its way: since when, and for how
+    /// long.
+    async fn land(&self, question: &K, flight: Flight<T, E>) -> Option<(Instant, Duration)> {
+        let answer = flight.clone().await;
+        let at = Instant::now();
+        let is_small = answer
+            .as_ref()
+            .is_ok_and(|answer| (self.size)(answer) <= LARGE);
+        let mut entries = self.lock();
+        let entry = entries.get_mut(question)?;
+        if !entry.awaits(&flight) {
+            return None;
+        }
+        *entry = Entry {
+            last: Some((at, answer)),
+            flight: None,
+        };
+        drop(entries);
+        Some((at, if is_small { KEPT } else { FRESH }))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Entry<T, E>>> {
@@ -170,41 +195,35 @@ impl<T: Clone, E> Entry<T, E> {
     fn awaits(&self, flight: &Flight<T, E>) -> bool {
         self.flight.as_ref().is_some_and(|own| own.ptr_eq(flight))
     }
+
+    /// Whether nothing has come, or is on its way, since the answer of that moment.
+    fn ends_at(&self, at: Instant) -> bool {
+        let is_last = self.last.as_ref().is_some_and(|(since, _)| *since == at);
+        is_last && self.flight.is_none()
+    }
 }
 
-/// Makes room for the next flight, also if this one panics.
-struct Landing<'a, K, T, E>
-where
-    K: Clone + Eq + Hash + Send + Sync + 'static,
-    T: Clone + Send + Sync + 'static,
-    E: Clone + Send + Sync + 'static,
-{
-    all: &'static Brief<K, T, E>,
-    question: &'a K,
-    flight: &'a Flight<T, E>,
-}
-
-impl<K, T, E> Drop for Landing<'_, K, T, E>
-where
-    K: Clone + Eq + Hash + Send + Sync + 'static,
-    T: Clone + Send + Sync + 'static,
-    E: Clone + Send + Sync + 'static,
-{
-    fn drop(&mut self) {
-        let mut entries = self.all.lock();
-        if let Some(entry) = entries.get_mut(self.question)
-            && entry.awaits(self.flight)
-        {
-            entry.flight = None;
-            if entry.last.is_none() {
-                entries.remove(self.question);
-            }
-        }
+/// Takes away the oldest, one that is on its way if there are only such: it goes on for those who
+/// wait for it.
+fn make_room<K: Clone + Eq + Hash, T, E>(entries: &mut HashMap<K, Entry<T, E>>) {
+    if entries.len() < MOST {
+        return;
+    }
+    let age = |entry: &Entry<T, E>| {
+        (
+            entry.flight.is_some(),
+            entry.last.as_ref().map(|last| last.0),
+        )
+    };
+    let oldest = entries.iter().min_by_key(|(_, entry)| age(entry));
+    if let Some(question) = oldest.map(|(question, _)| question.clone()) {
+        entries.remove(&question);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use futures_util::future::join_all;
@@ -223,7 +242,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_who_ask_within_two_seconds_share_one_call() {
-        static NUMBERS: Numbers = Brief::new();
+        static NUMBERS: Numbers = Brief::new(|_| 8, "lost");
         static CALLS: AtomicU32 = AtomicU32::new(0);
         let ask = || NUMBERS.get("x", call(&CALLS, Duration::from_secs(1)));
         let all = join_all([ask(), ask(), ask()]).await;
@@ -241,7 +260,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_goes_on_without_those_who_asked() {
-        static NUMBERS: Numbers = Brief::new();
+        static NUMBERS: Numbers = Brief::new(|_| 8, "lost");
         static CALLS: AtomicU32 = AtomicU32::new(0);
         let ask = || NUMBERS.get("x", call(&CALLS, Duration::from_secs(5)));
         assert!(timeout(Duration::from_secs(1), ask()).await.is_err());
@@ -251,7 +270,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_call_is_not_waited_for_while_there_is_an_answer_of_the_last_minute() {
-        static NUMBERS: Numbers = Brief::new();
+        static NUMBERS: Numbers = Brief::new(|_| 8, "lost");
         static CALLS: AtomicU32 = AtomicU32::new(0);
         let ask = |takes| NUMBERS.get("x", call(&CALLS, Duration::from_secs(takes)));
         assert_eq!(ask(0).await, Ok(1));
@@ -267,7 +286,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_told_to_all_but_does_not_pass_for_an_older_answer() {
-        static NUMBERS: Numbers = Brief::new();
+        static NUMBERS: Numbers = Brief::new(|_| 8, "lost");
         let fail = async || {
             sleep(Duration::from_millis(1)).await;
             Err("down")
@@ -284,7 +303,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_forgotten_is_asked_anew_even_while_it_is_asked() {
-        static NUMBERS: Numbers = Brief::new();
+        static NUMBERS: Numbers = Brief::new(|_| 8, "lost");
         static CALLS: AtomicU32 = AtomicU32::new(0);
         let ask = || NUMBERS.get("x", call(&CALLS, Duration::from_secs(1)));
         let mut before = Box::pin(ask());
@@ -300,26 +319,49 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_panics_makes_room_and_nothing_stays_for_ever() {
-        static NUMBERS: Numbers = Brief::new();
+    async fn a_call_that_panics_has_failed_and_nothing_stays_for_ever() {
+        static NUMBERS: Numbers = Brief::new(|_| 8, "lost");
         let panics = async {
             sleep(Duration::from_millis(1)).await;
             panic!("of the test")
         };
-        let asked = tokio::spawn(NUMBERS.get("x", panics));
-        assert!(asked.await.is_err());
+        assert_eq!(NUMBERS.get("x", panics).await, Err("lost"));
+        sleep(FRESH).await;
         assert_eq!(NUMBERS.get("x", async { Ok(1) }).await, Ok(1));
         sleep(KEPT + FRESH).await;
         assert!(NUMBERS.lock().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn there_is_a_bound_beyond_which_nothing_is_kept() {
-        static NUMBERS: Brief<usize, u32, &str> = Brief::new();
-        for question in 0..MOST + 10 {
+    async fn one_question_too_many_costs_the_oldest() {
+        static NUMBERS: Brief<usize, u32, &str> = Brief::new(|_| 8, "lost");
+        for question in 0..=MOST {
             assert_eq!(NUMBERS.get(question, async { Ok(7) }).await, Ok(7));
+            sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(NUMBERS.lock().len(), MOST);
-        assert_eq!(NUMBERS.get(MOST + 9, async { Ok(8) }).await, Ok(8));
+        assert_eq!(NUMBERS.get(MOST, async { Ok(8) }).await, Ok(7));
+        assert_eq!(NUMBERS.get(0, async { Ok(8) }).await, Ok(8));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_each_question_one_answer_is_in_memory_and_a_large_one_not_for_long() {
+        static BODIES: Brief<&str, Arc<[u8]>, &str> = Brief::new(|body| body.len(), "lost");
+        for (length, seconds) in [(10, KEPT), (LARGE + 1, FRESH)] {
+            let old: Arc<[u8]> = vec![0; length].into();
+            let new = Arc::clone(&old);
+            BODIES.get("x", async move { Ok(new) }).await.unwrap();
+            sleep(seconds.saturating_sub(Duration::from_millis(100))).await;
+            assert_eq!(Arc::strong_count(&old), 2);
+            sleep(Duration::from_millis(200)).await;
+            assert_eq!(Arc::strong_count(&old), 1);
+        }
+        let old: Arc<[u8]> = vec![0; 10].into();
+        let new = Arc::clone(&old);
+        BODIES.get("x", async move { Ok(new) }).await.unwrap();
+        sleep(FRESH).await;
+        BODIES.get("x", async { Ok([1].into()) }).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(Arc::strong_count(&old), 1, "a newer one has come");
     }
 }

@@ -48,6 +48,8 @@ pub(super) fn mend<'a>(json: &'a RawValue, form: &Form) -> Result<Option<Cow<'a,
     Ok(match (form, start) {
         (Form::List(_), b'n') => Some(Cow::Owned("[]".to_owned())),
         (Form::Object(_) | Form::Map(_), b'n') => Some(Cow::Owned("{}".to_owned())),
+        // What PHP makes of an empty map.
+        (Form::Map(_), b'[') if text[1..].trim_start().starts_with(']') => Some(Cow::Owned("{}".to_owned())),
         (Form::List(fields) | Form::Object(fields), b'[') => Some(entries(json, fields)?),
         (Form::List(_), _) => return Err(Failure::Shape),
         (Form::Object(fields), b'{') => Some(object(json, fields)?),
@@ -172,7 +174,8 @@ mod tests {
                 r#"{"list":[{"size":1},{"x": 1.0}]}"#,
             ),
             (r#"{"map": null}"#, r#"{"map":{}}"#),
-            (r#"{"map": []}"#, "{}"),
+            (r#"{"map": [ ]}"#, r#"{"map":{}}"#),
+            (r#"{"map": [1]}"#, "{}"),
             (
                 r#"{"map": {"ä": {"size": "1"}, "b": 1, "c": null}}"#,
                 r#"{"map":{"c":{},"ä":{"size":1}}}"#,

@@ -14,6 +14,9 @@ use crate::outgoing;
 
 /// To the first byte that goes out.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Many servers (uvicorn, for one) close idle connections after 5 s; ours go first, so that no
+/// request meets one that is being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The way to other servers.
 #[derive(Clone, Debug)]
@@ -60,6 +63,7 @@ impl Outside {
             reqwest::Client::builder()
                 .user_agent(concat!("Komandorr/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT)
+                .pool_idle_timeout(IDLE_TIMEOUT)
                 .redirect(Policy::none())
         };
         Ok(Self {

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter as Described, ParameterBuilder, ParameterIn,
@@ -25,10 +26,11 @@ use utoipa::openapi::{Content, Paths, Ref, RefOr, Required, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::mend::{Form, mend};
-use super::upstream::{Answer, Failure, Key, Shape, Upstream};
+use super::upstream::{Answer, Failure, Key, LONG, Shape, Upstream};
 use crate::app::AppState;
 use crate::compat::validation::{QueryParameters, ValidationError, integer_in_path};
 use crate::settings::{IntegrationSettings, Secret, ServiceForm};
+use crate::web::error::ApiError;
 
 /// Nobody waits longer to be told whether a service is there.
 const STATUS_LIMIT: Duration = Duration::from_secs(10);
@@ -160,13 +162,26 @@ impl Service {
         })
     }
 
-    async fn relay(&self, app: &AppState, route: &Route, asked: Asked) -> Response {
+    async fn relay(&'static self, app: &AppState, route: &'static Route, asked: Asked) -> Response {
         let Some(upstream) = self.configured(app) else {
             return json(route.unconfigured);
         };
         let query: Vec<(&str, &str)> = asked.query.iter().map(|(n, v)| (*n, &**v)).collect();
-        let answer = upstream.get(app, &asked.path, &query).await;
-        match answer.and_then(|answer| self.shown(&upstream, &answer, &route.form)) {
+        let answer = match upstream.get(app, &asked.path, &query).await {
+            Ok(answer) => answer,
+            Err(failure) => return upstream.refusal(&failure).into_response(),
+        };
+        if answer.body.len() < LONG {
+            return self.response(&upstream, &answer, &route.form);
+        }
+        let make = spawn_blocking(move || self.response(&upstream, &answer, &route.form));
+        make.await.unwrap_or_else(|panic| {
+            ApiError::internal("Internal Server Error", panic).into_response()
+        })
+    }
+
+    fn response(&self, upstream: &Upstream, answer: &Answer, form: &Form) -> Response {
+        match self.shown(upstream, answer, form) {
             Ok(shown) => json(shown),
             Err(failure) => upstream.refusal(&failure).into_response(),
         }

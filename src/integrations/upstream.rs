@@ -31,12 +31,17 @@ use crate::web::error::ApiError;
 const LARGEST: usize = 64 * 1024 * 1024;
 /// Of what a service says about a failure so much is passed on, in characters.
 const LONGEST_TEXT: usize = 500;
+/// Of its body so much is looked at, in bytes.
+const LONGEST_START: usize = 16 * 1024;
+/// Of JSON that is longer, in bytes, nothing is made on a thread that serves requests.
+pub(super) const LONG: usize = 512 * 1024;
 /// Who did not answer in time is not asked again for so long.
 const AFTER_SILENCE: Duration = Duration::from_secs(15);
 /// Services whose state is remembered.
 const MOST_SERVICES: NonZeroUsize = NonZeroUsize::new(128).expect("more than 0");
 
-static ANSWERS: Brief<Question, Answer, Failure> = Brief::new();
+static ANSWERS: Brief<Question, Answer, Failure> =
+    Brief::new(|answer| answer.body.len(), Failure::Call(CallError::Broken));
 static STATES: LazyLock<Mutex<LruCache<Digest, State>>> =
     LazyLock::new(|| Mutex::new(LruCache::new(MOST_SERVICES)));
 
@@ -123,6 +128,8 @@ struct Question {
 struct State {
     /// It did not answer in time; before this moment it is not asked again.
     silent_until: Option<Instant>,
+    /// It has answered something then.
+    answered_at: Option<Instant>,
     /// It is in the log as out of reach.
     is_reported: bool,
 }
@@ -140,19 +147,38 @@ impl Upstream {
         query: &[(&str, &str)],
     ) -> Result<Answer, Failure> {
         let url = self.address(path, query)?;
-        let service = self.digest();
-        let asked = Sha256::digest(url.as_str()).into();
-        let (this, app) = (self.clone(), app.clone());
-        let call = async move {
-            if !may_be_asked(&service, this.limit) {
-                return Err(CallError::Timeout.into());
-            }
-            this.call(&app, Method::GET, url, None).await
+        let question = Question {
+            service: self.digest(),
+            asked: Sha256::digest(url.as_str()).into(),
         };
-        ANSWERS.get(Question { service, asked }, call).await
+        let (this, app) = (self.clone(), app.clone());
+        ANSWERS
+            .get(question, async move { this.ask_at(&app, url).await })
+            .await
     }
 
-    /// Changes something, and forgets what was read before.
+    /// As [`Self::get`], but shared with nobody: for who shares what it is a part of.
+    ///
+    /// # Errors
+    /// There is no whole answer.
+    pub(super) async fn ask(
+        &self,
+        app: &AppState,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Answer, Failure> {
+        self.ask_at(app, self.address(path, query)?).await
+    }
+
+    async fn ask_at(&self, app: &AppState, url: Url) -> Result<Answer, Failure> {
+        if !may_be_asked(&self.digest(), self.limit) {
+            return Err(CallError::Timeout.into());
+        }
+        self.call(app, Method::GET, url, None).await
+    }
+
+    /// Changes something, and forgets what was read before. Done to its end even if nobody waits for
+    /// it any more.
     ///
     /// # Errors
     /// There is no whole answer. What was to be done may have been done.
@@ -164,10 +190,14 @@ impl Upstream {
         body: Option<&Value>,
     ) -> Result<Answer, Failure> {
         let url = self.address(path, &[])?;
-        let answer = self.call(app, method, url, body).await;
-        let service = self.digest();
-        ANSWERS.forget(|question| question.service == service);
-        answer
+        let (this, app, body) = (self.clone(), app.clone(), body.cloned());
+        let sent = tokio::spawn(async move {
+            let answer = this.call(&app, method, url, body.as_ref()).await;
+            let service = this.digest();
+            ANSWERS.forget(|question| question.service == service);
+            answer
+        });
+        sent.await.unwrap_or(Err(CallError::Broken.into()))
     }
 
     /// The answer itself, if it is a success.
@@ -215,8 +245,9 @@ impl Upstream {
             request = request.header("content-type", "application/json");
             request = request.body(body.to_string());
         }
+        let asked = Instant::now();
         let reply = app.outside.call(request, self.limit, LARGEST).await;
-        self.note(reply.as_ref().err().copied());
+        self.note(asked, reply.as_ref().err().copied());
         let reply = reply?;
         Ok(Answer {
             status: reply.status,
@@ -255,8 +286,14 @@ impl Upstream {
 
     /// What a service says about its failure, in one line without its key.
     pub(super) fn words_of(&self, answer: &Answer) -> String {
-        let text = String::from_utf8_lossy(&answer.body);
-        let mut text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let start = &answer.body[..answer.body.len().min(LONGEST_START)];
+        let text = String::from_utf8_lossy(start);
+        let mut words: Vec<&str> = text.split_whitespace().collect();
+        if start.len() < answer.body.len() {
+            // It may be half a key.
+            words.pop();
+        }
+        let mut text = words.join(" ");
         if let Key::Header(_, key) | Key::Query(_, key) = &self.key
             && !key.expose().is_empty()
         {
@@ -271,10 +308,10 @@ impl Upstream {
     }
 
     /// Remembers whether it answers, and says so in the log when that changes.
-    fn note(&self, error: Option<CallError>) {
+    fn note(&self, asked: Instant, error: Option<CallError>) {
         let is_news = states()
             .get_or_insert_mut(self.digest(), State::default)
-            .note(error);
+            .note(asked, error);
         match error {
             Some(error) if is_news => tracing::warn!("{}: {error}", self.name),
             Some(error) => tracing::debug!("{}: {error}", self.name),
@@ -285,13 +322,17 @@ impl Upstream {
 }
 
 impl State {
-    /// How a call has ended; whether that is news.
-    fn note(&mut self, error: Option<CallError>) -> bool {
-        self.silent_until = match error {
-            Some(CallError::Timeout) => Some(Instant::now() + AFTER_SILENCE),
-            Some(_) => self.silent_until,
-            None => None,
-        };
+    /// How a call that began at `asked` has ended; whether that is news. Who has answered others
+    /// meanwhile is only slow with this.
+    fn note(&mut self, asked: Instant, error: Option<CallError>) -> bool {
+        let now = Instant::now();
+        match error {
+            None => self.answered_at = Some(now),
+            Some(_) if self.answered_at.is_some_and(|at| at > asked) => return false,
+            Some(_) => {}
+        }
+        let is_silent = error == Some(CallError::Timeout);
+        self.silent_until = is_silent.then(|| now + AFTER_SILENCE);
         std::mem::replace(&mut self.is_reported, error.is_some()) != error.is_some()
     }
 

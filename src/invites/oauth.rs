@@ -39,7 +39,8 @@ const ALREADY_MEMBER: &str = "already_member";
 
 /// Pages ask every two seconds; while plex.tv is slow their questions overlap, and the answer that
 /// uses up the state has to reach all of them.
-static CHECKS: Brief<Asked, Checked, NotChecked> = Brief::new();
+static CHECKS: Brief<Asked, Checked, NotChecked> =
+    Brief::new(|_| 0, NotChecked::Cloud(CloudError::Broken));
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Asked {

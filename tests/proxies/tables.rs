@@ -185,7 +185,7 @@ pub(super) const MENDED: &[(&str, &str, &str)] = &[
         r#"[{"id": 1}, null]"#,
         r#"[{"id": 1}]"#,
     ),
-    ("vpn-proxy/containers/vpn-info-batch", "[]", REFUSED),
+    ("vpn-proxy/containers/vpn-info-batch", "[1]", REFUSED),
     (
         "vpn-proxy/containers/vpn-info-batch",
         r#"{"1":{},"2":"x"}"#,

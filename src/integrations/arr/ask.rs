@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::super::outside::CallError;
-use super::super::upstream::{Answer, Failure, Key, Upstream};
+use super::super::upstream::{Answer, Failure, Key, LONG, Upstream};
 use crate::app::AppState;
 use crate::settings::ArrInstance;
 use crate::web::error::{ApiError, ApiResult};
@@ -21,8 +21,6 @@ const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// … but nobody waits longer than this: a browser has six connections, and the other servers'
 /// answers are there. A later one finds what the call has brought since.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What is longer takes milliseconds to look through.
-const LONG: usize = 512 * 1024;
 
 /// The configured servers in their order, and what became of asking them.
 pub(super) struct Servers(Vec<Server>);

@@ -20,7 +20,8 @@ const MOST_PAGES: usize = 200;
 /// Of all pages; a wish has 3 KB.
 const LARGEST: usize = 64 * 1024 * 1024;
 
-static LISTS: Brief<(Digest, List), Arc<Series>, Failure> = Brief::new();
+static LISTS: Brief<(Digest, List), Arc<Series>, Failure> =
+    Brief::new(|series| series.length, Failure::Call(CallError::Broken));
 
 /// What can be walked through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +35,8 @@ pub(super) enum List {
 pub(super) struct Series {
     /// Objects as they came.
     pub(super) entries: Vec<Box<RawValue>>,
+    /// Of all of them, in bytes.
+    length: usize,
     /// Why there are no more, if there should be.
     pub(super) broken: Option<Failure>,
 }
@@ -76,7 +79,7 @@ pub(super) async fn all(
         let (app, upstream) = (app.clone(), upstream.clone());
         async move {
             let query = [("take", &*size.to_string()), ("skip", &*skip.to_string())];
-            let answer = upstream.get(&app, path, &query).await?;
+            let answer = upstream.ask(&app, path, &query).await?;
             Page::read(upstream.successful(&answer)?)
         }
     };
@@ -96,7 +99,7 @@ where
     F: Future<Output = Result<Page, Failure>>,
 {
     let deadline = Instant::now() + LIMIT;
-    let (mut series, mut length) = (Series::default(), 0);
+    let mut series = Series::default();
     for number in 0..MOST_PAGES {
         let page = timeout_at(deadline, ask(number * size)).await;
         let page = match page.unwrap_or(Err(CallError::Timeout.into())) {
@@ -114,13 +117,13 @@ where
             .into_iter()
             .filter(|o| o.get().starts_with('{'));
         for object in objects {
-            length += object.get().len();
+            series.length += object.get().len();
             series.entries.push(object);
         }
         if is_last {
             return Ok(series);
         }
-        if length > LARGEST {
+        if series.length > LARGEST {
             break;
         }
     }

@@ -136,3 +136,38 @@ async fn a_service_that_keeps_silent_is_not_waited_for_again_at_once() {
     assert_eq!(ask("/b").await, timeout);
     assert_eq!(calls.load(Ordering::Relaxed), 1);
 }
+
+#[tokio::test]
+async fn a_service_that_answers_others_is_only_slow() {
+    let (_directory, app) = app().await;
+    let (url, calls) = serve(|number| async move {
+        if number == 0 {
+            std::future::pending::<()>().await;
+        }
+        (axum::http::StatusCode::OK, String::new())
+    })
+    .await;
+    let mut sonarr = upstream(&url, Key::None);
+    sonarr.limit = Duration::from_millis(300);
+    let slow = sonarr.get(&app, "/slow", &[]);
+    let quick = async {
+        while calls.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        sonarr.get(&app, "/quick", &[]).await.unwrap();
+    };
+    let (slow, ()) = tokio::join!(slow, quick);
+    assert!(slow.is_err());
+    assert_eq!(sonarr.get(&app, "/other", &[]).await.unwrap().status, 200);
+}
+
+#[test]
+fn the_next_failure_of_another_kind_ends_the_silence() {
+    let asked = Instant::now();
+    let mut state = State::default();
+    assert!(state.note(asked, Some(CallError::Timeout)), "news");
+    assert!(!state.may_be_asked(Duration::from_secs(1)));
+    assert!(!state.note(asked, Some(CallError::Connect)), "known");
+    assert!(state.may_be_asked(Duration::from_secs(1)));
+    assert!(state.note(asked, None), "news");
+}
