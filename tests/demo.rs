@@ -94,6 +94,25 @@ async fn agents_report_what_two_machines_transfer_and_store() {
 }
 
 #[tokio::test]
+async fn the_demo_has_invites_and_friends_with_pictures() {
+    let server = Server::builder().argument("demo").start().await;
+    let invites = server.get("/api/invites/").await.json();
+    let codes: Vec<&str> = invites
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|invite| invite["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(codes, ["FULLHOUSE", "LAST-SUMMER", "CARTOONS", "CREW2026"]);
+    let thumb = invites[3]["users"][0]["thumb"].as_str().unwrap();
+    let encoded: String = url::form_urlencoded::byte_serialize(thumb.as_bytes()).collect();
+    let picture = server
+        .get(&format!("/api/plex/proxy/image?url={encoded}"))
+        .await;
+    assert_eq!(picture.status, 200);
+}
+
+#[tokio::test]
 async fn the_services_beside_plex_have_something_to_show() {
     let server = Server::builder().argument("demo").start().await;
     let queue = server.get("/api/arr-activity/queue").await.json();

@@ -14,6 +14,7 @@ mod dice;
 mod faults;
 mod github;
 mod history;
+mod invites;
 mod library;
 mod listener;
 mod media;

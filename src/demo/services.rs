@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::agents;
+use super::{agents, invites};
 use crate::store::Store;
 
 /// Identifier, name, kind, group, description and address; `{plex}` is the simulated server.
@@ -66,7 +66,7 @@ const SERVICES: [[&str; 6]; 7] = [
     ],
 ];
 
-/// Puts the services into the database in `data_dir`. Those of an earlier demonstration get the
+/// Puts the services, and invites, into the database in `data_dir`. Those of an earlier demonstration get the
 /// address of this one's simulated server, whose port is another every time.
 ///
 /// # Errors
@@ -92,7 +92,7 @@ pub(super) async fn furnish(data_dir: &Path, plex: &str) -> anyhow::Result<()> {
                 .execute(&mut *c)
                 .await?;
             }
-            Ok(())
+            invites::furnish(c, &plex).await
         })
     });
     let furnished = furnished.await;

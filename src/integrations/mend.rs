@@ -49,7 +49,9 @@ pub(super) fn mend<'a>(json: &'a RawValue, form: &Form) -> Result<Option<Cow<'a,
         (Form::List(_), b'n') => Some(Cow::Owned("[]".to_owned())),
         (Form::Object(_) | Form::Map(_), b'n') => Some(Cow::Owned("{}".to_owned())),
         // What PHP makes of an empty map.
-        (Form::Map(_), b'[') if text[1..].trim_start().starts_with(']') => Some(Cow::Owned("{}".to_owned())),
+        (Form::Map(_), b'[') if text[1..].trim_start().starts_with(']') => {
+            Some(Cow::Owned("{}".to_owned()))
+        }
         (Form::List(fields) | Form::Object(fields), b'[') => Some(entries(json, fields)?),
         (Form::List(_), _) => return Err(Failure::Shape),
         (Form::Object(fields), b'{') => Some(object(json, fields)?),
