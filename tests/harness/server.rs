@@ -115,6 +115,7 @@ impl Builder {
             // No test talks to the internet: nobody listens there.
             .env("GITHUB_API_URL", "http://127.0.0.1:9")
             .env("TELEGRAM_API_URL", "http://127.0.0.1:9")
+            .env("PLEX_TV_URL", "http://127.0.0.1:9")
             .env("PLEX_CLIENTS_URL", "http://127.0.0.1:9")
             // Rows that a test has put into the database stay as they are.
             .env("MONITOR_INTERVAL", "0")
