@@ -273,7 +273,7 @@ async fn befriend(
         Some(friend) => {
             sqlx::query(
                 "UPDATE plex_users SET is_active = 1, invite_id = ?, \
-                 created_at = CASE WHEN is_active THEN created_at ELSE ? END, \
+                 created_at = CASE WHEN coalesce(is_active, 1) THEN created_at ELSE ? END, \
                  expires_at = CASE WHEN expires_at > ? THEN expires_at END, \
                  username = coalesce(?, username), plex_id = coalesce(?, plex_id), \
                  thumb = coalesce(?, thumb) WHERE id = ?",

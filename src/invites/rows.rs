@@ -76,7 +76,8 @@ pub(super) async fn user_of_email(
     email: &str,
 ) -> Result<Option<PlexUser>, sqlx::Error> {
     let query = sqlx::query::<Sqlite>(
-        "SELECT * FROM plex_users WHERE lower(email) = lower(?) ORDER BY is_active DESC, id LIMIT 1",
+        "SELECT * FROM plex_users WHERE lower(email) = lower(?) \
+         ORDER BY coalesce(is_active, 1) DESC, id LIMIT 1",
     );
     let row = query
         .bind(email.to_owned())
