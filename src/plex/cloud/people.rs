@@ -182,7 +182,7 @@ pub(super) fn meant<'a>(people: &'a [Person], email: &str) -> Option<&'a Person>
 }
 
 /// Whether two names are one, in whatever case; nothing is nobody's name.
-pub(super) fn same(one: &str, other: &str) -> bool {
+pub(crate) fn same(one: &str, other: &str) -> bool {
     let (one, other) = (one.trim(), other.trim());
     !one.is_empty() && one.to_lowercase() == other.to_lowercase()
 }
