@@ -82,10 +82,10 @@ impl Faults {
     }
 
     fn find(&self, method: &Method, path: &str) -> Option<Fault> {
+        let of_method = format!("{method} {path}");
         let faults = locked(&self.by_path);
-        let of_method = faults.get(&format!("{method} {path}"));
-        let of_path = || faults.get(path).or_else(|| faults.get("*"));
-        of_method.or_else(of_path).cloned()
+        let mut found = [&*of_method, path, "*"].into_iter();
+        found.find_map(|name| faults.get(name).cloned())
     }
 
     /// Answers a request for `path`, with `real` as the answer of a healthy server.
