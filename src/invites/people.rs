@@ -187,7 +187,7 @@ struct Removed {
     params(("user_id" = i64, Path)),
     responses((status = 200, body = Removed), (status = 404, body = Detail),
         (status = 422, body = ValidationError), (status = 502, body = Detail),
-        (status = 503, body = Detail)))]
+        (status = 503, body = Detail), (status = 504, body = Detail)))]
 async fn remove_user(app: AppState, PathInteger(id): PathInteger) -> ApiResult<Json<Removed>> {
     let friend = known(&app, id).await?;
     to_the_end(async move {

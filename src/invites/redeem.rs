@@ -86,7 +86,7 @@ pub(super) async fn redeem(
 
     let reserved = redemption::reserve(app, code, redeemer, &door.machine).await?;
     let (invite, redemption) = reserved.map_err(Refusal::Invite)?;
-    let _under_way = UnderWay::with(redemption.id);
+    let _under_way = UnderWay::with(&redemption);
     if let Err(error) = door.invite(&invite, sections, &redeemer.email).await {
         settle(app, &door, &invite, &redemption, error).await?;
     }

@@ -45,7 +45,7 @@ async fn settle(app: &AppState) -> Result<(), StoreError> {
         return Ok(());
     }
     let open = redemption::unsettled(app).await?;
-    let cut_off = open.into_iter().filter(|one| !is_under_way(one.id));
+    let cut_off = open.into_iter().filter(|one| !is_under_way(one));
     for redemption in cut_off {
         let email = redemption.redeemer.email.clone();
         let age = age(&redemption, Stamp::now());
@@ -62,6 +62,11 @@ fn age(redemption: &Redemption, now: Stamp) -> Duration {
     Duration::from_micros(now.micros().abs_diff(redemption.started_at.micros()))
 }
 
+/// What plex.tv shows of one that is so old, once it can be relied on.
+fn settled(invited: bool, age: Duration) -> Option<bool> {
+    (invited || age >= SURE).then_some(invited)
+}
+
 async fn settle_one(app: &AppState, redemption: Redemption, age: Duration) -> Result<(), Open> {
     let email = redemption.redeemer.email.clone();
     let is_given_up = age >= GIVEN_UP;
@@ -70,13 +75,13 @@ async fn settle_one(app: &AppState, redemption: Redemption, age: Duration) -> Re
         None if is_given_up => Ok(false),
         None => return Ok(()),
     };
-    match invited {
-        Ok(true) => {
+    match invited.map(|invited| settled(invited, age)) {
+        Ok(Some(true)) => {
             redemption::keep(app, redemption).await?;
             tracing::info!("plex.tv has invited {email} after all: counted");
         }
-        Ok(false) if age < SURE => {}
-        Ok(false) => {
+        Ok(None) => {}
+        Ok(Some(false)) => {
             redemption::undo(app, redemption).await?;
             tracing::info!("plex.tv has not invited {email}: not counted");
         }
@@ -93,6 +98,19 @@ async fn settle_one(app: &AppState, redemption: Redemption, age: Duration) -> Re
 mod tests {
     use super::super::redemption::Redeemer;
     use super::*;
+
+    #[test]
+    fn a_yes_counts_at_once_and_a_no_after_a_minute() {
+        let young = Duration::from_secs(59);
+        assert_eq!(
+            (settled(true, young), settled(false, young)),
+            (Some(true), None)
+        );
+        assert_eq!(
+            (settled(true, SURE), settled(false, SURE)),
+            (Some(true), Some(false))
+        );
+    }
 
     #[test]
     fn an_age_is_never_negative() {

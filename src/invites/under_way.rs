@@ -3,18 +3,24 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The numbers of their notes. Each waits for plex.tv, whose callers are few at a time.
-static ALL: Mutex<BTreeSet<i64>> = Mutex::new(BTreeSet::new());
+use super::redemption::Redemption;
+use crate::compat::Stamp;
+
+/// The database gives the number of a note that is gone to another one; with its time it is unique.
+type Note = (i64, Stamp);
+
+/// Theirs. As many as there are requests at a time.
+static ALL: Mutex<BTreeSet<Note>> = Mutex::new(BTreeSet::new());
 
 /// From the reservation to the outcome, also if that is a panic.
 #[derive(Debug)]
-pub(super) struct UnderWay(i64);
+pub(super) struct UnderWay(Note);
 
 impl UnderWay {
-    /// Work on the redemption of this number begins.
-    pub(super) fn with(id: i64) -> Self {
-        all().insert(id);
-        Self(id)
+    /// Work on `redemption` begins.
+    pub(super) fn with(redemption: &Redemption) -> Self {
+        all().insert(note(redemption));
+        Self(note(redemption))
     }
 }
 
@@ -24,26 +30,47 @@ impl Drop for UnderWay {
     }
 }
 
-/// Whether somebody works on the redemption of this number. Not yet for a moment after its
-/// reservation.
-pub(super) fn is_under_way(id: i64) -> bool {
-    all().contains(&id)
+/// Whether somebody works on `redemption`. Not yet for a moment after its reservation.
+pub(super) fn is_under_way(redemption: &Redemption) -> bool {
+    all().contains(&note(redemption))
 }
 
-fn all() -> MutexGuard<'static, BTreeSet<i64>> {
+fn note(redemption: &Redemption) -> Note {
+    (redemption.id, redemption.started_at)
+}
+
+fn all() -> MutexGuard<'static, BTreeSet<Note>> {
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::redemption::Redeemer;
     use super::*;
 
     #[test]
-    fn it_ends_with_the_work() {
-        assert!(!is_under_way(i64::MIN));
-        let work = UnderWay::with(i64::MIN);
-        assert!(is_under_way(i64::MIN) && !is_under_way(i64::MIN + 1));
+    fn it_ends_with_the_work_and_is_of_one_note() {
+        let first = Redemption {
+            id: i64::MIN,
+            invite_id: 1,
+            redeemer: Redeemer {
+                email: "a@b.c".to_owned(),
+                account: None,
+            },
+            machine: "m".to_owned(),
+            home: false,
+            started_at: Stamp::EPOCH,
+        };
+        let mut second = first.clone();
+        second.started_at = Stamp::EPOCH + Duration::from_micros(1);
+        let work = UnderWay::with(&first);
+        assert!(is_under_way(&first) && !is_under_way(&second));
+        let more = UnderWay::with(&second);
         drop(work);
-        assert!(!is_under_way(i64::MIN));
+        assert!(!is_under_way(&first) && is_under_way(&second));
+        drop(more);
+        assert!(!is_under_way(&second));
     }
 }
