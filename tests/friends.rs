@@ -92,7 +92,7 @@ async fn a_removed_friend_is_shut_out_and_the_invite_stays() {
     let known = [
         (CAPTAIN, "NULL"),
         ("nobody@example.org", "NULL"),
-        ("zonqust@example.org", "NULL"),
+        ("tanteinga@example.org", "NULL"),
     ];
     let server = with(&plex, &known).await.start().await;
     let directory = server.directory.path();
@@ -120,12 +120,32 @@ async fn a_removed_friend_is_shut_out_and_the_invite_stays() {
     );
 
     // A member of the Home has to leave it, too.
+    assert!(plex.is_at_home("tanteinga@example.org"));
     assert_eq!(remove(&server, 3).await.status, 200);
+    assert!(!plex.is_at_home("tanteinga@example.org"));
     assert_eq!(friends(directory).await, [""; 0]);
     assert_eq!(
         texts(directory, "SELECT count(*) FROM invites").await,
         ["1"]
     );
+}
+
+#[tokio::test]
+async fn a_friend_with_another_address_by_now_is_known_by_their_number() {
+    let plex = plex(1).await;
+    let known = [("before@example.org", "NULL"), (CAPTAIN, "NULL")];
+    let server = with(&plex, &known).await.start().await;
+    let directory = server.directory.path();
+    let number = "UPDATE plex_users SET plex_id = CASE id WHEN 1 THEN '31007254' ELSE '1' END";
+    execute(directory, number).await;
+    let found = refresh(&server, "1").await.json();
+    assert_eq!(found["username"], "captain_brine");
+    assert_eq!(found["email"], "before@example.org");
+    // The address alone is not who is meant.
+    assert_eq!(refresh(&server, "2").await.json()["username"], Value::Null);
+    assert!(plex.is_shared_with(CAPTAIN));
+    assert_eq!(remove(&server, 1).await.status, 200);
+    assert!(!plex.is_shared_with(CAPTAIN));
 }
 
 #[tokio::test]
@@ -153,6 +173,9 @@ async fn whose_time_is_over_is_removed_once_and_nobody_else() {
         ("sianogrindle@example.org", "NULL"),
     ];
     let builder = with(&plex, &known).await.env("EXPIRY_INTERVAL", "1");
+    // Null is the default of the column: active.
+    let null = "UPDATE plex_users SET is_active = NULL WHERE id = 2";
+    execute(builder.directory(), null).await;
     // Nobody is removed while it is not sure what time it is, or plex.tv refuses.
     plex.set_fault("/api/users/", Fault::Status(500));
     let server = builder.start().await;

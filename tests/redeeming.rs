@@ -345,6 +345,10 @@ async fn a_use_that_was_cut_off_is_settled_after_the_next_start() {
         plex.clear_faults();
         if taken {
             invite_at_plex(&plex, "ann@example.org").await;
+        } else {
+            // That there is no invitation counts after a minute.
+            let earlier = "UPDATE redemptions SET started_at = datetime('now', '-2 minutes')";
+            execute(builder.directory(), earlier).await;
         }
         let server = builder.start().await;
         let directory = server.directory.path();
@@ -363,19 +367,26 @@ async fn a_use_that_was_cut_off_is_settled_after_the_next_start() {
 }
 
 #[tokio::test]
-async fn an_unclear_answer_is_cleared_up_at_once() {
+async fn an_unclear_answer_is_cleared_up_at_once_or_later() {
     let plex = plex(1).await;
-    let server = builder(&plex, "TWO", ", usage_limit", ", 1")
+    let server = builder(&plex, "TWO", ", usage_limit", ", 2")
         .await
         .start()
         .await;
     let directory = server.directory.path();
-    // plex.tv does it, and its answer is lost on the way.
+    // plex.tv does it and its answer is lost, but it can be asked.
+    plex.set_fault(&format!("POST {}", shared_servers(&plex)), Fault::Cut);
+    let answer = redeem(&server, "TWO", "a@example.net", 1).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(used(directory).await, "1");
+    assert_eq!(friends(directory).await, ["a@example.net"]);
+    plex.clear_faults();
+    // As before, but it can't be asked either.
     plex.set_fault(&shared_servers(&plex), Fault::Cut);
     let answer = redeem(&server, "TWO", "b@example.org", 1).await;
     assert_eq!(answer.status, 500, "{answer:?}");
-    // The look afterwards broke off, too: it stays open, and counted.
-    assert_eq!(used(directory).await, "1");
+    // It stays open, and counted.
+    assert_eq!(used(directory).await, "2");
     assert_eq!(
         texts(directory, "SELECT email FROM redemptions").await,
         ["b@example.org"]
@@ -392,8 +403,45 @@ async fn an_unclear_answer_is_cleared_up_at_once() {
         texts(directory, "SELECT count(*) FROM redemptions").await == ["0"]
     })
     .await;
-    assert_eq!(used(directory).await, "1");
-    assert_eq!(friends(directory).await, ["b@example.org"]);
+    assert_eq!(used(directory).await, "2");
+    assert_eq!(friends(directory).await, ["a@example.net", "b@example.org"]);
+}
+
+#[tokio::test]
+async fn an_invitation_to_the_home_is_completed_by_another_try() {
+    let plex = plex(1).await;
+    let builder = builder(&plex, "HOME", "", "").await;
+    let at_home = "UPDATE invites SET plex_home = 1";
+    execute(builder.directory(), at_home).await;
+    let server = builder.start().await;
+    let directory = server.directory.path();
+    let offer = format!("POST {}", shared_servers(&plex));
+    plex.set_fault(&offer, Fault::Status(422));
+    let half = redeem(&server, "HOME", "ann@example.org", 1).await;
+    assert_eq!(half.status, 500, "{half:?}");
+    let invited = || {
+        let taken = plex.invitations().into_iter();
+        let taken = taken.map(|one| (one.email, one.home, one.sections.len()));
+        taken.collect::<Vec<_>>()
+    };
+    assert_eq!(invited(), [("ann@example.org".to_owned(), true, 0)]);
+    assert_eq!(used(directory).await, "0", "it can be tried again at once");
+    plex.clear_faults();
+    let whole = redeem(&server, "HOME", "ann@example.org", 2).await;
+    assert_eq!(whole.status, 200, "{whole:?}");
+    assert_eq!(
+        redeem(&server, "HOME", "b@example.org", 3).await.status,
+        200
+    );
+    let both = ["ann@example.org", "b@example.org"];
+    assert_eq!(invited(), both.map(|email| (email.to_owned(), true, 5)));
+    assert_eq!(used(directory).await, "2");
+    assert_eq!(friends(directory).await, both);
+    let member = redeem(&server, "HOME", "tanteinga@example.org", 4).await;
+    assert_eq!(
+        member.json()["detail"],
+        "Failed to invite user to Plex: This user is already a Plex Home member"
+    );
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use futures_util::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
@@ -59,7 +59,8 @@ pub enum Fault {
     Redirect(String),
 }
 
-/// The faults in force, by path; `*` stands for every path without its own.
+/// The faults in force, by path, or method and path (`POST /x`), which wins; `*` stands for every
+/// path without its own.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     by_path: Mutex<HashMap<String, Fault>>,
@@ -80,18 +81,21 @@ impl Faults {
         std::mem::take(&mut *locked(&self.holds)).cancel();
     }
 
-    fn find(&self, path: &str) -> Option<Fault> {
+    fn find(&self, method: &Method, path: &str) -> Option<Fault> {
+        let of_method = format!("{method} {path}");
         let faults = locked(&self.by_path);
-        faults.get(path).or_else(|| faults.get("*")).cloned()
+        let mut found = [&*of_method, path, "*"].into_iter();
+        found.find_map(|name| faults.get(name).cloned())
     }
 
     /// Answers a request for `path`, with `real` as the answer of a healthy server.
     pub(super) async fn answer(
         &self,
+        method: &Method,
         path: &str,
         real: impl Future<Output = Response<Body>>,
     ) -> Response<Body> {
-        let Some(fault) = self.find(path) else {
+        let Some(fault) = self.find(method, path) else {
             return real.await;
         };
         match fault {

@@ -263,7 +263,7 @@ impl Simulator {
     }
 
     /// Makes requests for a path go wrong until [`Self::clear_faults`]. `*` stands for every path;
-    /// a fault of the exact path wins over it. Faults come before the check of the token.
+    /// a fault of the exact path wins over it, and one of method and path (`POST /x`) over both. Faults come before the check of the token.
     pub fn set_fault(&self, path: &str, fault: Fault) {
         self.plex.faults.set(path, fault);
     }

@@ -134,7 +134,7 @@ pub(super) fn router(plex: Arc<Plex>) -> Router {
 }
 
 async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Body> {
-    let path = request.uri().path().to_owned();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let token = token_of(request.headers(), request.uri());
     let mentioned = request.uri().query().is_some_and(mentions_token);
     let _serving = plex.calls.arrive(&path, mentioned);
@@ -155,7 +155,7 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
             error_page(401)
         }
     };
-    plex.faults.answer(&path, real).await
+    plex.faults.answer(&method, &path, real).await
 }
 
 /// The token of a request, from its header or else its query.

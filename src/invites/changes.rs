@@ -342,14 +342,37 @@ mod tests {
         let (_directory, store) = old().await;
         let rows = rows::invites(store.reader()).await.unwrap();
         assert_eq!(rows.len(), 3);
+        // What can't be read lets nobody in.
+        assert_eq!((rows[1].expires_at, rows[1].usage_limit), (None, None));
+        assert!(rows[2].is_expired(Stamp::now()) && rows[2].is_exhausted());
         for (invite, libraries) in [(&rows[1], "all"), (&rows[2], "7")] {
             assert_eq!(invite.created_at, Stamp::EPOCH);
-            assert_eq!((invite.expires_at, invite.usage_limit), (None, None));
             assert_eq!((invite.used_count, invite.allow_sync), (0, false));
             assert_eq!(
                 (invite.is_active, invite.libraries.as_str()),
                 (true, libraries)
             );
         }
+    }
+
+    #[tokio::test]
+    async fn an_invite_or_friend_of_whom_it_is_unreadable_is_not_active() {
+        let (_directory, store) = old().await;
+        execute(
+            &store,
+            "UPDATE invites SET is_active = 'perhaps' WHERE id = 3; \
+             INSERT INTO plex_users (email, invite_id, created_at, expires_at, is_active) \
+             VALUES ('a@b.c', 1, '', 'never', 'perhaps'), ('b@b.c', 1, '', NULL, NULL);",
+        )
+        .await;
+        let invites = rows::invites(store.reader()).await.unwrap();
+        let active: Vec<bool> = invites.iter().map(|one| one.is_active).collect();
+        assert_eq!(active, [true, true, false]);
+        let users = rows::users(store.reader()).await.unwrap();
+        let active: Vec<_> = users
+            .iter()
+            .map(|one| (one.is_active, one.expires_at))
+            .collect();
+        assert_eq!(active, [(false, None), (true, None)]);
     }
 }

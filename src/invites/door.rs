@@ -3,7 +3,7 @@
 use super::model::Invite;
 use super::redemption::Redemption;
 use crate::app::AppState;
-use crate::plex::cloud::{CloudError, Invitation, PlexTv};
+use crate::plex::cloud::{CloudError, Invitation, PlexTv, same};
 use crate::plex::{self, PlexError};
 use crate::settings::Secret;
 
@@ -29,12 +29,21 @@ pub(super) enum Shut {
     /// The server can't be asked for its libraries, and never could.
     #[error("Failed to fetch libraries: {0}")]
     Libraries(String),
-    /// None of those that the invite names is there.
+    /// None of those that the invite names is there, or known to plex.tv (contract 04, section 6).
     #[error("No valid libraries selected")]
     NoLibraries,
     /// plex.tv did not do it.
     #[error(transparent)]
-    Cloud(#[from] CloudError),
+    Cloud(CloudError),
+}
+
+impl From<CloudError> for Shut {
+    fn from(error: CloudError) -> Self {
+        match error {
+            CloudError::NoLibraries => Self::NoLibraries,
+            error => Self::Cloud(error),
+        }
+    }
 }
 
 impl Door {
@@ -100,10 +109,7 @@ impl Door {
             who.account.as_ref().map(|account| account.plex_id.as_str()),
         ];
         let is_meant = |known: [&str; 3]| {
-            let is_one = |known: &str| {
-                let mut names = names.iter().flatten();
-                !known.is_empty() && names.any(|name| name.eq_ignore_ascii_case(known))
-            };
+            let is_one = |known: &str| names.iter().flatten().any(|name| same(name, known));
             known.into_iter().any(is_one)
         };
         let shares = self.tv.shares(&self.owner, &redemption.machine).await?;

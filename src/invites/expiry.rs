@@ -85,7 +85,7 @@ async fn end(app: &AppState, door: &Door, friend: &PlexUser) -> Result<(), Expir
         return Ok(());
     }
     let machine = Some(door.machine.as_str());
-    door.tv.remove(&door.owner, machine, &friend.email).await?;
+    door.tv.remove(&door.owner, machine, friend.who()).await?;
     let shut_out = friend.clone();
     app.store
         .write_for_certain(|c| {
@@ -103,7 +103,7 @@ async fn end(app: &AppState, door: &Door, friend: &PlexUser) -> Result<(), Expir
 }
 
 async fn expired(app: &AppState) -> Result<Vec<PlexUser>, StoreError> {
-    let query = "SELECT * FROM plex_users WHERE is_active AND expires_at IS NOT NULL ORDER BY id";
+    let query = "SELECT * FROM plex_users WHERE coalesce(is_active, 1) AND expires_at IS NOT NULL ORDER BY id";
     let rows = sqlx::query(query).fetch_all(app.store.reader()).await?;
     let now = Stamp::now();
     let friends = rows.iter().filter_map(rows::read_user);

@@ -6,7 +6,7 @@
 //! - `validate`: what strangers need.
 //! - `redeem`: using an invite, by e-mail or (in `oauth`) by logging in to Plex. `redemption` is
 //!   its part in the database, `door` its part at plex.tv, `settlement` what sets right a use that
-//!   was cut off between the two.
+//!   was cut off between the two; `under_way` tells it which are not.
 //! - `people`: what plex.tv knows of friends; `expiry`: the end of their time.
 
 mod changes;
@@ -26,6 +26,7 @@ mod redemption;
 mod rows;
 mod settlement;
 mod stats;
+mod under_way;
 mod users;
 mod validate;
 

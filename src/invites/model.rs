@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::compat::Stamp;
+use crate::plex::cloud::Who;
 
 /// What the pages call a server without a name.
 const NAMELESS: &str = "Plex Server";
@@ -71,6 +72,16 @@ pub(super) struct PlexUser {
     #[schema(value_type = Option<String>)]
     pub(super) expires_at: Option<Stamp>,
     pub(super) is_active: bool,
+}
+
+impl PlexUser {
+    /// As plex.tv is asked for them.
+    pub(super) fn who(&self) -> Who<'_> {
+        Who {
+            email: &self.email,
+            plex_id: self.plex_id.as_deref().filter(|id| !id.is_empty()),
+        }
+    }
 }
 
 /// An invite as the answers show it.

@@ -2,13 +2,14 @@
 //! plex.tv, the question whether they have, and the redemption in their name.
 //!
 //! - A state stands for the PIN: 32 random bytes that only the browser has that asked for it. It lasts
-//!   15 minutes, belongs to one PIN, and is used up with the log-in. All instances know it.
+//!   15 minutes, belongs to one PIN, and ends some seconds after the log-in. All instances know it.
 //! - Who redeems is who the token belongs to. What the client says about that is not believed
 //!   (contract 08, item 17).
 
 use std::time::Duration;
 
 use axum::Json;
+use axum::http::HeaderValue;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -34,13 +35,16 @@ use crate::web::pace::Paced;
 
 /// A PIN of plex.tv lives as long.
 const STATE_TTL: Duration = Duration::from_secs(15 * 60);
+/// For so long after the log-in a state can be asked with still: the answer with the token may be lost
+/// with a page that is reloaded or a proxy that has no patience with a slow plex.tv, and the page asks
+/// again two seconds after its last question.
+const GIVEN_TTL: Duration = Duration::from_secs(10);
 /// What the frontend takes for "is a member already" (contract 09, section 6).
 const ALREADY_MEMBER: &str = "already_member";
 
-/// Pages ask every two seconds; while plex.tv is slow their questions overlap, and the answer that
-/// uses up the state has to reach all of them.
-static CHECKS: Brief<Asked, Checked, NotChecked> =
-    Brief::new(|_| 0, NotChecked::Cloud(CloudError::Broken));
+/// Pages ask every two seconds; while plex.tv is slow their questions overlap. Only of states that are
+/// known, so that nobody fills it.
+static CHECKS: Brief<Asked, Checked, CloudError> = Brief::new(|_| 0, CloudError::Broken);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Asked {
@@ -138,15 +142,18 @@ impl Checked {
     };
 }
 
-#[derive(Clone)]
-enum NotChecked {
-    State,
-    Cloud(CloudError),
+/// What a state is kept with: its PIN, and whether the token was given out.
+fn noted(pin: i64, is_given: bool) -> String {
+    if is_given {
+        format!("{pin} given")
+    } else {
+        pin.to_string()
+    }
 }
 
 /// Asks whether the friend has confirmed the PIN.
 ///
-/// The token goes to nobody but the browser that holds the state, and once.
+/// The token goes to nobody but the browser that holds the state, and for some seconds only.
 #[utoipa::path(get, path = "/api/oauth/plex/check/{pin_id}", tag = "oauth",
     params(("pin_id" = i64, Path), ("state" = String, Query)),
     responses((status = 200, body = Checked), (status = 400, body = Detail),
@@ -163,44 +170,38 @@ async fn check_login(
         pin,
         state: key(state),
     };
-    let checked = CHECKS.get(asked.clone(), check(app, asked)).await;
+    let known = app.shared.get(&asked.state).await;
+    let is = |is_given| known.as_deref() == Some(&noted(pin, is_given));
+    let is_given = is(true);
+    if !is_given && !is(false) {
+        return Err(ApiError::bad_request("Invalid state").into_response());
+    }
+    let checked = CHECKS.get(asked.clone(), check(app, asked, is_given)).await;
     checked.map(Json).map_err(|error| {
-        let error = match error {
-            NotChecked::State => ApiError::bad_request("Invalid state"),
-            NotChecked::Cloud(error) => {
-                tracing::warn!("A PIN of plex.tv could not be checked: {error}");
-                let words = words_for(&Shut::Cloud(error));
-                ApiError::bad_gateway(format!("Failed to check PIN: {words}"))
-            }
-        };
-        error.into_response()
+        tracing::warn!("A PIN of plex.tv could not be checked: {error}");
+        let words = words_for(&Shut::Cloud(error));
+        ApiError::bad_gateway(format!("Failed to check PIN: {words}")).into_response()
     })
 }
 
-async fn check(app: AppState, asked: Asked) -> Result<Checked, NotChecked> {
-    let known = app.shared.get(&asked.state).await;
-    if known != Some(asked.pin.to_string()) {
-        return Err(NotChecked::State);
-    }
+async fn check(app: AppState, asked: Asked, is_given: bool) -> Result<Checked, CloudError> {
     let plex_tv = PlexTv::of(&app);
-    let token = match plex_tv.pin(asked.pin).await.map_err(NotChecked::Cloud)? {
+    let token = match plex_tv.pin(asked.pin).await? {
         PinState::Waiting => return Ok(Checked::NOT_YET),
-        PinState::Expired => {
-            app.shared.take(&asked.state).await;
-            return Ok(Checked::EXPIRED);
-        }
+        // The state ends by itself, so that this answer can be asked for again, too.
+        PinState::Expired => return Ok(Checked::EXPIRED),
         PinState::Authorized(token) => token,
     };
     let account = match plex_tv.account(&token).await {
         Ok(account) => account,
         Err(error) if error.status().is_some() => return Ok(Checked::NOT_YET),
-        Err(error) => return Err(NotChecked::Cloud(error)),
+        Err(error) => return Err(error),
     };
-    // Used up: of several instances that ask at this moment, one gets it.
-    app.shared
-        .take(&asked.state)
-        .await
-        .ok_or(NotChecked::State)?;
+    // Once: who goes on asking does not make it last.
+    if !is_given {
+        let given = noted(asked.pin, true);
+        app.shared.put(&asked.state, &given, GIVEN_TTL).await;
+    }
     Ok(Checked {
         authorized: true,
         expired: None,
@@ -261,7 +262,8 @@ struct NewMember {
     request_body = PlexRedeemRequest,
     responses((status = 200, body = RedeemedByPlex), (status = 400, body = Detail),
         (status = 404, body = Detail), (status = 422, body = ValidationError),
-        (status = 429, body = Detail), (status = 500, body = Detail), (status = 503, body = Detail)))]
+        (status = 429, body = Detail), (status = 500, body = Detail), (status = 503, body = Detail),
+        (status = 504, body = Detail)))]
 async fn redeem_by_login(
     app: AppState,
     _: Paced,
@@ -287,11 +289,14 @@ async fn redeem_by_login(
 
 /// Whose token it is.
 async fn redeemer(plex_tv: &PlexTv, token: &Secret) -> ApiResult<Redeemer> {
+    const NOT_ACCEPTED: &str = "Failed to redeem invite: Plex does not accept this log-in";
+    // It is sent in a header.
+    if HeaderValue::from_str(token.expose()).is_err() {
+        return Err(ApiError::bad_request(NOT_ACCEPTED));
+    }
     let account = plex_tv.account(token).await.map_err(|error| {
         if error.is_refused() {
-            return ApiError::bad_request(
-                "Failed to redeem invite: Plex does not accept this log-in",
-            );
+            return ApiError::bad_request(NOT_ACCEPTED);
         }
         let words = words_for(&Shut::Cloud(error.clone()));
         ApiError::internal(format!("Failed to redeem invite: {words}"), error)
@@ -379,7 +384,8 @@ fn refused_by_login(refusal: Refusal) -> ApiError {
             error,
         ),
         Refusal::Store(error) | Refusal::Unwritten(error) => {
-            ApiError::of_store(format!("Failed to redeem invite: {error}"), error)
+            // Strangers are not told what the database says.
+            ApiError::of_store("Failed to redeem invite", error)
         }
     }
 }

@@ -77,7 +77,7 @@ enum LookError {
     Cloud(#[from] CloudError),
 }
 
-/// How many of the unknown are known now.
+/// Of how many of the unknown something new is known now.
 async fn fill_in(app: &AppState) -> Result<usize, LookError> {
     let settings = app.settings.current();
     let Some(target) = &settings.plex else {
@@ -90,10 +90,8 @@ async fn fill_in(app: &AppState) -> Result<usize, LookError> {
     let people = PlexTv::of(app).people(&target.token).await?;
     let mut found = 0;
     for friend in unknown {
-        let by_id = people
-            .iter()
-            .find(|person| !person.id.is_empty() && friend.plex_id.as_ref() == Some(&person.id));
-        if let Some(person) = by_id.or_else(|| cloud::find_in(&people, &friend.email)) {
+        let person = cloud::find_in(&people, friend.who());
+        if let Some(person) = person.filter(|person| is_news(person, &friend)) {
             learn(app, friend.id, person).await?;
             found += 1;
         }
@@ -101,20 +99,38 @@ async fn fill_in(app: &AppState) -> Result<usize, LookError> {
     Ok(found)
 }
 
+/// Whether plex.tv says anything that is not known. Who has no picture there never gets one, and
+/// must not be asked for as often as somebody new.
+fn is_news(person: &Person, friend: &PlexUser) -> bool {
+    [
+        (name_of(person), &friend.username),
+        (&person.id, &friend.plex_id),
+        (&person.thumb, &friend.thumb),
+    ]
+    .into_iter()
+    .any(|(said, known)| !said.is_empty() && known.as_deref() != Some(said))
+}
+
+/// What a friend is called.
+fn name_of(person: &Person) -> &str {
+    if person.username.is_empty() {
+        &person.title
+    } else {
+        &person.username
+    }
+}
+
 async fn unknown(app: &AppState) -> Result<Vec<PlexUser>, StoreError> {
-    let query = "SELECT * FROM plex_users WHERE is_active AND (username IS NULL OR thumb IS NULL)";
+    let query = "SELECT * FROM plex_users WHERE coalesce(is_active, 1) \
+                 AND (username IS NULL OR thumb IS NULL)";
     let found = sqlx::query(query).fetch_all(app.store.reader()).await?;
     Ok(found.iter().filter_map(rows::read_user).collect())
 }
 
 /// Writes down what plex.tv says; what it does not say stays (contract 08, item 105).
 async fn learn(app: &AppState, id: i64, person: &Person) -> Result<Option<PlexUser>, StoreError> {
+    let name = name_of(person).to_owned();
     let person = person.clone();
-    let name = if person.username.is_empty() {
-        person.title
-    } else {
-        person.username
-    };
     app.store
         .write_for_certain(move |c| {
             Box::pin(async move {
@@ -146,7 +162,7 @@ async fn refresh_user(app: AppState, PathInteger(id): PathInteger) -> ApiResult<
     let settings = app.settings.current();
     let target = settings.plex.as_ref();
     let target = target.ok_or_else(|| ApiError::internal(NOT_CONFIGURED, NOT_CONFIGURED))?;
-    let found = PlexTv::of(&app).find(&target.token, &friend.email).await;
+    let found = PlexTv::of(&app).find(&target.token, friend.who()).await;
     let found = found.map_err(|error| {
         ApiError::bad_gateway(format!("Failed to refresh user from Plex: {error}"))
     })?;
@@ -171,12 +187,12 @@ struct Removed {
     params(("user_id" = i64, Path)),
     responses((status = 200, body = Removed), (status = 404, body = Detail),
         (status = 422, body = ValidationError), (status = 502, body = Detail),
-        (status = 503, body = Detail)))]
+        (status = 503, body = Detail), (status = 504, body = Detail)))]
 async fn remove_user(app: AppState, PathInteger(id): PathInteger) -> ApiResult<Json<Removed>> {
     let friend = known(&app, id).await?;
     to_the_end(async move {
-        let email = friend.email.clone();
-        shut_out(&app, &email).await?;
+        shut_out(&app, &friend).await?;
+        let email = &friend.email;
         let forgotten = forget(&app, friend.id).await;
         forgotten.map_err(|error| failed("removing user", error))?;
         tracing::info!("Removed user {email} from Plex");
@@ -189,7 +205,8 @@ async fn remove_user(app: AppState, PathInteger(id): PathInteger) -> ApiResult<J
 }
 
 /// Ends what the configured server shares with somebody. Who has nothing is content.
-async fn shut_out(app: &AppState, email: &str) -> ApiResult<()> {
+async fn shut_out(app: &AppState, friend: &PlexUser) -> ApiResult<()> {
+    let (who, email) = (friend.who(), &friend.email);
     let refused = |error: String| {
         tracing::warn!("Failed to remove {email} from Plex: {error}");
         ApiError::bad_gateway(format!("Failed to remove {email} from Plex: {error}"))
@@ -200,16 +217,13 @@ async fn shut_out(app: &AppState, email: &str) -> ApiResult<()> {
     };
     match Door::find(app).await {
         Ok(Some(door)) => {
-            let removed = door
-                .tv
-                .remove(&door.owner, Some(&door.machine), email)
-                .await;
+            let removed = door.tv.remove(&door.owner, Some(&door.machine), who).await;
             removed.map_err(|error| refused(error.to_string()))?;
         }
         Ok(None) => {}
         // Friends can be removed without the server, open invitations to it can't.
         Err(server) => {
-            let removed = PlexTv::of(app).remove(&target.token, None, email).await;
+            let removed = PlexTv::of(app).remove(&target.token, None, who).await;
             match removed.map_err(|error| refused(error.to_string()))? {
                 Removal::Removed => {}
                 Removal::NotFound => return Err(refused(server.to_string())),
@@ -240,4 +254,38 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(refresh_user))
         .routes(routes!(remove_user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compat::Stamp;
+
+    #[test]
+    fn only_what_was_not_known_is_news() {
+        let friend = PlexUser {
+            id: 1,
+            email: "ann@example.org".to_owned(),
+            username: Some("ann".to_owned()),
+            plex_id: Some("7".to_owned()),
+            thumb: None,
+            invite_id: 1,
+            created_at: Stamp::EPOCH,
+            last_seen: None,
+            expires_at: None,
+            is_active: true,
+        };
+        let person = |username: &str, title: &str, thumb: &str| Person {
+            id: "7".to_owned(),
+            username: username.to_owned(),
+            title: title.to_owned(),
+            thumb: thumb.to_owned(),
+            ..Person::default()
+        };
+        assert!(!is_news(&person("ann", "Ann", ""), &friend));
+        assert!(!is_news(&person("", "ann", ""), &friend));
+        assert!(!is_news(&person("", "", ""), &friend));
+        assert!(is_news(&person("ann", "", "https://plex.tv/a"), &friend));
+        assert!(is_news(&person("anna", "", ""), &friend));
+    }
 }

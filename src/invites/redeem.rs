@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 use super::door::{self, Door, Shut};
 use super::model::{Invite, PlexUser};
 use super::redemption::{self, Redeemer, Redemption, Refused};
+use super::under_way::UnderWay;
 use super::{email, people};
 use crate::app::AppState;
 use crate::compat::validation::{Fields, FromFields, JsonBody, ValidationError};
@@ -22,25 +23,30 @@ use crate::store::StoreError;
 use crate::web::error::{ApiError, ApiResult, Detail};
 use crate::web::pace::Paced;
 
-/// Longer than all calls that one redemption makes, shorter than a request may take.
+/// So long its client waits for what plex.tv is asked, which goes on without it. Calls that all take
+/// as long as they may are longer; but a request may not be, and this one has an answer of its own.
 const LONGEST: Duration = Duration::from_secs(50);
 /// The text of an error while no Plex server is configured.
 pub(super) const NOT_CONFIGURED: &str = "Plex server not configured";
 
-/// Why an invite was not used. Nothing was counted then, but in the last two cases.
+/// Why somebody is not told that they have used an invite. In the last two cases the use is counted
+/// and noted, and settled later; in the others nothing is counted (if that can't be written, it is
+/// settled later, too).
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// It can't be.
     Invite(Refused),
     /// There is no server to let anybody into.
     NotConfigured,
-    /// The server, or plex.tv, did not let them in. Tells whether into the Plex Home.
+    /// The server, or plex.tv, did not let them in. Also tells whether they were to come into the
+    /// Plex Home.
     Shut(Shut, bool),
-    /// The database.
+    /// The database could not be read or written.
     Store(StoreError),
     /// plex.tv has invited them, but that could not be written down yet.
     Unwritten(StoreError),
-    /// It is not known yet whether plex.tv has invited them.
+    /// It is not known yet whether plex.tv has invited them: it has not said so, and does not show
+    /// them among the invited either, which it may do later.
     Open(CloudError),
 }
 
@@ -80,6 +86,7 @@ pub(super) async fn redeem(
 
     let reserved = redemption::reserve(app, code, redeemer, &door.machine).await?;
     let (invite, redemption) = reserved.map_err(Refusal::Invite)?;
+    let _under_way = UnderWay::with(&redemption);
     if let Err(error) = door.invite(&invite, sections, &redeemer.email).await {
         settle(app, &door, &invite, &redemption, error).await?;
     }
@@ -110,11 +117,11 @@ async fn settle(
         redemption.redeemer.email
     );
     if error.is_uncertain() {
-        match door.has_invited(redemption).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            Err(_also) => return Err(Refusal::Open(error)),
-        }
+        // That they are not invited at this moment says little: plex.tv may be at it still.
+        return match door.has_invited(redemption).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Refusal::Open(error)),
+        };
     }
     // If it can't be written, the note stays, and is settled later.
     redemption::undo(app, redemption.clone()).await?;
@@ -172,7 +179,8 @@ struct RedeemedByEmail {
 #[utoipa::path(post, path = "/api/invites/redeem", tag = "invites", request_body = RedeemRequest,
     responses((status = 200, body = RedeemedByEmail), (status = 400, body = Detail),
         (status = 404, body = Detail), (status = 422, body = ValidationError),
-        (status = 429, body = Detail), (status = 500, body = Detail), (status = 503, body = Detail)))]
+        (status = 429, body = Detail), (status = 500, body = Detail), (status = 503, body = Detail),
+        (status = 504, body = Detail)))]
 async fn redeem_invite(
     app: AppState,
     _: Paced,
@@ -221,7 +229,8 @@ fn refused_by_email(refusal: Refusal) -> ApiError {
             error,
         ),
         Refusal::Store(error) | Refusal::Unwritten(error) => {
-            ApiError::of_store(format!("Error redeeming invite: {error}"), error)
+            // Strangers are not told what the database says.
+            ApiError::of_store("Error redeeming invite", error)
         }
     }
 }

@@ -111,7 +111,8 @@ pub(super) async fn reserve(
         .await
 }
 
-/// There is an invitation: from now on `redemption` is a friend.
+/// There is an invitation: from now on `redemption` is a friend. `None` if it was undone before; if
+/// it was kept before, the friend.
 ///
 /// # Errors
 /// The database can't be written; then the note stays.
@@ -123,7 +124,9 @@ pub(super) async fn keep(
         .write_for_certain(|c| {
             Box::pin(async move {
                 if !forget(c, &redemption).await? {
-                    return Ok(None);
+                    let friend = rows::user_of_email(c, &redemption.redeemer.email).await?;
+                    let invite = redemption.invite_id;
+                    return Ok(friend.filter(|one| one.is_active && one.invite_id == invite));
                 }
                 befriend(c, &redemption).await
             })
@@ -273,7 +276,7 @@ async fn befriend(
         Some(friend) => {
             sqlx::query(
                 "UPDATE plex_users SET is_active = 1, invite_id = ?, \
-                 created_at = CASE WHEN is_active THEN created_at ELSE ? END, \
+                 created_at = CASE WHEN coalesce(is_active, 1) THEN created_at ELSE ? END, \
                  expires_at = CASE WHEN expires_at > ? THEN expires_at END, \
                  username = coalesce(?, username), plex_id = coalesce(?, plex_id), \
                  thumb = coalesce(?, thumb) WHERE id = ?",

@@ -1,8 +1,8 @@
 //! Reading invites and friends. What 3.3.0 may have left empty reads as the column's default
-//! (contract 06, section 1).
+//! (contract 06, section 1). A limit of an invite that can't be read is one that lets nobody in.
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, SqliteExecutor};
+use sqlx::{Row as _, Sqlite, SqliteExecutor, ValueRef as _};
 
 use super::model::{Invite, PlexUser};
 use crate::compat::Stamp;
@@ -76,7 +76,8 @@ pub(super) async fn user_of_email(
     email: &str,
 ) -> Result<Option<PlexUser>, sqlx::Error> {
     let query = sqlx::query::<Sqlite>(
-        "SELECT * FROM plex_users WHERE lower(email) = lower(?) ORDER BY is_active DESC, id LIMIT 1",
+        "SELECT * FROM plex_users WHERE lower(email) = lower(?) \
+         ORDER BY coalesce(is_active, 1) DESC, id LIMIT 1",
     );
     let row = query
         .bind(email.to_owned())
@@ -87,6 +88,7 @@ pub(super) async fn user_of_email(
 
 /// A row of `invites`; `None` without what it can't be without.
 pub(super) fn read_invite(row: &SqliteRow) -> Option<Invite> {
+    let limits = Limits(row);
     let row = Cells(row);
     let flag = |column| row.flag(column).unwrap_or_default();
     Some(Invite {
@@ -94,20 +96,21 @@ pub(super) fn read_invite(row: &SqliteRow) -> Option<Invite> {
         code: row.text("code")?,
         created_at: created_at(row),
         created_by: row.text("created_by"),
-        expires_at: row.stamp("expires_at"),
-        usage_limit: row.integer("usage_limit"),
+        expires_at: limits.of("expires_at", Cells::stamp, Stamp::EPOCH),
+        usage_limit: limits.of("usage_limit", Cells::integer, -1),
         used_count: row.integer("used_count").unwrap_or_default(),
         allow_sync: flag("allow_sync"),
         allow_camera_upload: flag("allow_camera_upload"),
         allow_channels: flag("allow_channels"),
         plex_home: flag("plex_home"),
         libraries: row.text("libraries").unwrap_or_else(|| "all".to_owned()),
-        is_active: row.flag("is_active").unwrap_or(true),
+        is_active: limits.is_active(),
     })
 }
 
 /// A row of `plex_users`; `None` without what it can't be without.
 pub(super) fn read_user(row: &SqliteRow) -> Option<PlexUser> {
+    let is_active = Limits(row).is_active();
     let row = Cells(row);
     Some(PlexUser {
         id: row.integer("id")?,
@@ -118,9 +121,28 @@ pub(super) fn read_user(row: &SqliteRow) -> Option<PlexUser> {
         invite_id: row.integer("invite_id")?,
         created_at: created_at(row),
         last_seen: row.stamp("last_seen"),
+        // Nobody loses access for a time that says nothing.
         expires_at: row.stamp("expires_at"),
-        is_active: row.flag("is_active").unwrap_or(true),
+        is_active,
     })
+}
+
+/// What bounds who gets in.
+struct Limits<'a>(&'a SqliteRow);
+
+impl<'a> Limits<'a> {
+    /// What the column says; `closed` if that can't be read, `None` if it is empty.
+    fn of<T>(&self, column: &str, read: fn(Cells<'a>, &str) -> Option<T>, closed: T) -> Option<T> {
+        let is_filled = || {
+            let cell = self.0.try_get_raw(column);
+            cell.is_ok_and(|cell| !cell.is_null())
+        };
+        read(Cells(self.0), column).or_else(|| is_filled().then_some(closed))
+    }
+
+    fn is_active(&self) -> bool {
+        self.of("is_active", Cells::flag, false).unwrap_or(true)
+    }
 }
 
 /// One that can't be read is as old as can be.

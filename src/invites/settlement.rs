@@ -1,10 +1,11 @@
 //! Setting right what was cut off: redemptions of which nobody knows whether plex.tv has invited the
-//! friend, because the program ended, or plex.tv fell silent, in between.
+//! friend, because the program ended, or plex.tv gave no clear answer, in between.
 
 use std::time::Duration;
 
 use super::door::Door;
 use super::redemption::{self, Redemption};
+use super::under_way::is_under_way;
 use crate::app::AppState;
 use crate::compat::Stamp;
 use crate::plex::cloud::CloudError;
@@ -12,9 +13,11 @@ use crate::store::StoreError;
 use crate::tasks::Tasks;
 
 /// Between two looks.
-const INTERVAL: Duration = Duration::from_secs(60);
-/// Longer than a redemption that is under way takes.
-const UNDER_WAY: Duration = Duration::from_secs(120);
+const INTERVAL: Duration = Duration::from_secs(20);
+/// plex.tv may show an invitation later than it has made it, or be at it still: that there is none
+/// counts from so long after the beginning. Also covers the moment in which a redemption is noted
+/// and not yet known to be under way.
+const SURE: Duration = Duration::from_secs(60);
 /// After so long it is taken for failed, whatever plex.tv does not say: a use that nobody gets must
 /// not be lost for ever.
 const GIVEN_UP: Duration = Duration::from_secs(24 * 3600);
@@ -28,53 +31,59 @@ enum Open {
     Cloud(#[from] CloudError),
 }
 
-/// Looks at once, and then every minute.
+/// Looks at once, and then every 20 s.
 pub fn start_settling(app: &AppState, tasks: &Tasks) {
-    let (app, started) = (app.clone(), Stamp::now());
+    let app = app.clone();
     tasks.every_from_now("Cut off redemptions", INTERVAL, move || {
         let app = app.clone();
-        async move { settle(&app, started).await }
+        async move { settle(&app).await }
     });
 }
 
-async fn settle(app: &AppState, started: Stamp) -> Result<(), StoreError> {
+async fn settle(app: &AppState) -> Result<(), StoreError> {
     if !app.store.is_writable() {
         return Ok(());
     }
-    let now = Stamp::now();
     let open = redemption::unsettled(app).await?;
-    let cut_off = open.into_iter().filter(|one| is_cut_off(one, started, now));
+    let cut_off = open.into_iter().filter(|one| !is_under_way(one));
     for redemption in cut_off {
         let email = redemption.redeemer.email.clone();
-        if let Err(error) = settle_one(app, redemption, now).await {
+        let age = age(&redemption, Stamp::now());
+        if let Err(error) = settle_one(app, redemption, age).await {
             tracing::warn!("It is still open whether {email} was invited: {error}");
         }
     }
     Ok(())
 }
 
-/// Nobody works on it any more. One of the future is of a clock that was wrong.
-fn is_cut_off(redemption: &Redemption, started: Stamp, now: Stamp) -> bool {
-    let at = redemption.started_at;
-    at < started || at + UNDER_WAY < now || now < at
+/// How long ago it began. A clock that was wrong by then may make that the future, which must not
+/// keep it open for ever.
+fn age(redemption: &Redemption, now: Stamp) -> Duration {
+    Duration::from_micros(now.micros().abs_diff(redemption.started_at.micros()))
 }
 
-async fn settle_one(app: &AppState, redemption: Redemption, now: Stamp) -> Result<(), Open> {
+/// What plex.tv shows of one that is so old, once it can be relied on.
+fn settled(invited: bool, age: Duration) -> Option<bool> {
+    (invited || age >= SURE).then_some(invited)
+}
+
+async fn settle_one(app: &AppState, redemption: Redemption, age: Duration) -> Result<(), Open> {
     let email = redemption.redeemer.email.clone();
-    let is_given_up = redemption.started_at + GIVEN_UP < now;
+    let is_given_up = age >= GIVEN_UP;
     let invited = match Door::to(app, &redemption.machine) {
         Some(door) => door.has_invited(&redemption).await,
         None if is_given_up => Ok(false),
         None => return Ok(()),
     };
-    match invited {
-        Ok(true) => {
+    match invited.map(|invited| settled(invited, age)) {
+        Ok(Some(true)) => {
             redemption::keep(app, redemption).await?;
-            tracing::info!("{email} was invited before the program ended: counted");
+            tracing::info!("plex.tv has invited {email} after all: counted");
         }
-        Ok(false) => {
+        Ok(None) => {}
+        Ok(Some(false)) => {
             redemption::undo(app, redemption).await?;
-            tracing::info!("{email} was not invited before the program ended: not counted");
+            tracing::info!("plex.tv has not invited {email}: not counted");
         }
         Err(error) if is_given_up => {
             tracing::warn!("Whether {email} was invited can't be found out: not counted. {error}");
@@ -91,26 +100,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_under_way_is_left_alone() {
-        let stamp = |minutes: u64| Stamp::EPOCH + Duration::from_secs(60 * minutes);
-        let cut_off = |at| {
-            let redemption = Redemption {
-                id: 1,
-                invite_id: 1,
-                redeemer: Redeemer {
-                    email: "a@b.c".to_owned(),
-                    account: None,
-                },
-                machine: "m".to_owned(),
-                home: false,
-                started_at: stamp(at),
-            };
-            is_cut_off(&redemption, stamp(100), stamp(200))
+    fn a_yes_counts_at_once_and_a_no_after_a_minute() {
+        let young = Duration::from_secs(59);
+        assert_eq!(
+            (settled(true, young), settled(false, young)),
+            (Some(true), None)
+        );
+        assert_eq!(
+            (settled(true, SURE), settled(false, SURE)),
+            (Some(true), Some(false))
+        );
+    }
+
+    #[test]
+    fn an_age_is_never_negative() {
+        let stamp = |seconds| Stamp::EPOCH + Duration::from_secs(seconds);
+        let redemption = Redemption {
+            id: 1,
+            invite_id: 1,
+            redeemer: Redeemer {
+                email: "a@b.c".to_owned(),
+                account: None,
+            },
+            machine: "m".to_owned(),
+            home: false,
+            started_at: stamp(1000),
         };
-        assert!(cut_off(99), "of an earlier run");
-        assert!(cut_off(197));
-        assert!(!cut_off(199));
-        assert!(!cut_off(200));
-        assert!(cut_off(201));
+        for (now, expected) in [(1000, 0), (1059, 59), (1060, 60), (900, 100)] {
+            assert_eq!(age(&redemption, stamp(now)).as_secs(), expected);
+        }
     }
 }

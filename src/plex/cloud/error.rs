@@ -105,9 +105,14 @@ impl CloudError {
     }
 
     /// Whether it is unknown what of it plex.tv has done: it was asked and gave no whole answer or a
-    /// 5xx, or did half of it. Otherwise nothing was done.
+    /// 5xx. Otherwise nothing was done; of an invitation to Home and server, not the second half,
+    /// which another try completes.
     pub(crate) fn is_uncertain(&self) -> bool {
-        matches!(self, Self::Uncertain(_) | Self::OnlyHome(_))
+        match self {
+            Self::Uncertain(_) => true,
+            Self::OnlyHome(cause) => cause.is_uncertain(),
+            _ => false,
+        }
     }
 
     /// How long plex.tv wants to be left alone.
@@ -172,7 +177,8 @@ mod tests {
         assert_eq!(unknown.status(), Some(503));
         assert!(unknown.is_uncertain() && !refused.is_uncertain());
         let half = CloudError::OnlyHome(Box::new(refusal(401, "https://plex.tv/x", "")));
-        assert!(half.is_uncertain() && half.is_refused());
+        assert!(!half.is_uncertain() && half.is_refused());
+        assert!(CloudError::OnlyHome(Box::new(unknown)).is_uncertain());
         assert!(
             half.to_string()
                 .contains("Home, but not to the server: (401)")

@@ -68,7 +68,8 @@ struct Allowed {
 
 impl PlexTv {
     /// Offers a server to somebody. Everything that only has to be asked is asked first, so that a
-    /// failure of that has changed nothing.
+    /// failure of that has changed nothing. Of an invitation to Home and server whose second half
+    /// failed before, that half is made.
     ///
     /// # Errors
     /// The calls'; [`CloudError::NoLibraries`] if plex.tv knows none of the sections;
@@ -85,9 +86,15 @@ impl PlexTv {
         let email = &invitation.email;
         let people = self.people(owner).await?;
         let is_known = people.iter().any(|person| person.username == *email);
-        self.invite_home(owner, email).await?;
-        if is_known {
-            return Ok(());
+        match self.invite_home(owner, email).await {
+            Ok(()) if is_known => return Ok(()),
+            Ok(()) => {}
+            Err(refusal) => {
+                let is_half = !is_known && is_there_already(&refusal);
+                if !is_half || self.is_offered(owner, invitation).await? {
+                    return Err(refusal);
+                }
+            }
         }
         let offered = self.offer(owner, invitation, sections).await;
         offered.map_err(|error| CloudError::OnlyHome(Box::new(error)))
@@ -194,6 +201,16 @@ impl PlexTv {
         Ok(())
     }
 
+    /// Whether the server is shared with them, or offered to them, already.
+    async fn is_offered(
+        &self,
+        owner: &Secret,
+        invitation: &Invitation,
+    ) -> Result<bool, CloudError> {
+        let shares = self.shares(owner, &invitation.machine).await?;
+        Ok(shares.iter().any(|share| share.is_with(&invitation.email)))
+    }
+
     async fn invite_home(&self, owner: &Secret, email: &str) -> Result<(), CloudError> {
         let path = ["api", "home", "users"];
         let url = at_with(&self.base, &path, ("invitedEmail", email));
@@ -201,6 +218,11 @@ impl PlexTv {
         self.change(call.json(String::new())).await?;
         Ok(())
     }
+}
+
+/// Whether plex.tv did not invite somebody because it has done so before (contract 04, section 6).
+fn is_there_already(refusal: &CloudError) -> bool {
+    !refusal.is_uncertain() && refusal.to_string().to_lowercase().contains("already")
 }
 
 /// The number of the share that `owner` offers: that of the server, or one that names none.

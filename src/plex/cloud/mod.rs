@@ -27,7 +27,7 @@ use call::{Call, Reply};
 pub(crate) use call::Line;
 pub(crate) use error::CloudError;
 pub(crate) use inviting::{Acceptance, Invitation};
-pub(crate) use people::{Account, Person, find_in};
+pub(crate) use people::{Account, Person, Who, find_in, same};
 pub(crate) use pins::PinState;
 pub(crate) use removing::Removal;
 

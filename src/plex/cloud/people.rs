@@ -48,6 +48,15 @@ pub(crate) struct Share {
     pub(crate) accepted: Option<bool>,
 }
 
+/// Somebody who is looked for at plex.tv.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Who<'a> {
+    /// As they were invited; may be a user name.
+    pub(crate) email: &'a str,
+    /// plex.tv's number of the account, where it is known: it stays when the address changes.
+    pub(crate) plex_id: Option<&'a str>,
+}
+
 impl PlexTv {
     /// Whose `token` it is.
     ///
@@ -79,18 +88,19 @@ impl PlexTv {
         Ok(list.named("User").map(Person::read).collect())
     }
 
-    /// The one of [`Self::people`] whom `email` means: by e-mail, else by user name or identifier,
-    /// else by the name that is shown (contract 08, item 104). In whatever case.
+    /// The one of [`Self::people`] whom `who` means: with a known number who has it, without one by
+    /// e-mail, else by user name or identifier, else by the name that is shown (contract 08, item
+    /// 104). In whatever case.
     ///
     /// # Errors
     /// Those of [`Self::people`].
     pub(crate) async fn find(
         &self,
         owner: &Secret,
-        email: &str,
+        who: Who<'_>,
     ) -> Result<Option<Person>, CloudError> {
         let people = self.people(owner).await?;
-        Ok(find_in(&people, email).cloned())
+        Ok(find_in(&people, who).cloned())
     }
 
     /// With whom the server `machine` is shared, pending invitations included.
@@ -148,9 +158,18 @@ impl Share {
 }
 
 /// As [`PlexTv::find`], among people who are known already.
-pub(crate) fn find_in<'a>(people: &'a [Person], email: &str) -> Option<&'a Person> {
-    let titled = || people.iter().find(|person| same(&person.title, email));
-    meant(people, email).or_else(titled)
+pub(crate) fn find_in<'a>(people: &'a [Person], who: Who<'_>) -> Option<&'a Person> {
+    if who.plex_id.is_some() {
+        return numbered(people, who);
+    }
+    let titled = || people.iter().find(|person| same(&person.title, who.email));
+    meant(people, who.email).or_else(titled)
+}
+
+/// Who has the known number.
+pub(super) fn numbered<'a>(people: &'a [Person], who: Who<'_>) -> Option<&'a Person> {
+    let id = who.plex_id?;
+    people.iter().find(|person| same(&person.id, id))
 }
 
 /// Whom `email` means by what nobody else can have: their e-mail, else user name or identifier.
@@ -163,7 +182,7 @@ pub(super) fn meant<'a>(people: &'a [Person], email: &str) -> Option<&'a Person>
 }
 
 /// Whether two names are one, in whatever case; nothing is nobody's name.
-pub(super) fn same(one: &str, other: &str) -> bool {
+pub(crate) fn same(one: &str, other: &str) -> bool {
     let (one, other) = (one.trim(), other.trim());
     !one.is_empty() && one.to_lowercase() == other.to_lowercase()
 }
@@ -202,6 +221,22 @@ mod tests {
         assert_eq!(id("3"), Some("3"));
         assert_eq!(id(""), None);
         assert!(same("ÄRGER", "ärger") && !same("", ""));
+    }
+
+    #[test]
+    fn a_known_number_counts_alone() {
+        let people = [
+            person("1", "old@x.org", "", "old@x.org"),
+            person("2", "shown@x.org", "", "new@x.org"),
+        ];
+        let id = |email, plex_id| {
+            let found = find_in(&people, Who { email, plex_id });
+            found.map(|person| person.id.as_str())
+        };
+        assert_eq!(id("old@x.org", Some("2")), Some("2"));
+        assert_eq!(id("old@x.org", Some("3")), None, "another account by now");
+        assert_eq!(id("shown@x.org", Some("")), None);
+        assert_eq!(id("shown@x.org", None), Some("2"));
     }
 
     #[test]

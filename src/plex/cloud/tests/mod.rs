@@ -12,7 +12,9 @@ use url::Url;
 
 use super::people::Share;
 use super::pins::Pin;
-use super::{Acceptance, Account, CloudError, Invitation, Line, Person, PinState, PlexTv, Removal};
+use super::{
+    Acceptance, Account, CloudError, Invitation, Line, Person, PinState, PlexTv, Removal, Who,
+};
 use crate::app::AppState;
 use crate::demo::{Fault, Options, Simulator};
 use crate::settings::{Environment, Secret};
@@ -54,9 +56,12 @@ impl Stage {
     }
 
     async fn remove(&self, email: &str) -> Result<Removal, CloudError> {
-        self.tv
-            .remove(&self.owner, Some(&self.machine), email)
-            .await
+        self.remove_known(email, None).await
+    }
+
+    async fn remove_known(&self, email: &str, id: Option<&str>) -> Result<Removal, CloudError> {
+        let who = Who { email, plex_id: id };
+        self.tv.remove(&self.owner, Some(&self.machine), who).await
     }
 
     async fn accept(&self, guest: &str) -> Result<Acceptance, CloudError> {
@@ -72,6 +77,12 @@ impl Stage {
     fn shared_servers(&self) -> String {
         format!("/api/servers/{}/shared_servers", self.machine)
     }
+}
+
+/// Somebody whose number is not known.
+fn named(email: &str) -> Who<'_> {
+    let plex_id = None;
+    Who { email, plex_id }
 }
 
 /// A client of what is at `url`, which does not wait long for an invitation.
