@@ -26,7 +26,7 @@ run: rust ## Start the demonstration: the server and a simulated Plex server
 
 # They wait more than they work.
 test: rust redis ## Run all tests
-	cargo test --locked -- --test-threads $$((2 * $$(nproc)))
+	cargo test --locked -- --test-threads $$((3 * $$(nproc)))
 
 browser: ## Get what the tests of pages in a browser need (Chromium, Node.js 20, npm)
 	@$(call need,chromium,chromium)
