@@ -199,6 +199,20 @@ async fn every_route_is_described_and_nothing_else() {
     assert_eq!(bare, PAGES);
 }
 
+/// Whether somebody answers there, be it that there is no such thing.
+async fn is_routed(server: &Server, method: &str, path: &str) -> bool {
+    let path: Vec<&str> = path
+        .split('/')
+        .map(|part| if part.starts_with('{') { "1" } else { part })
+        .collect();
+    let request = server.request(&method.parse().unwrap(), &path.join("/"));
+    let request = request
+        .header("content-type", "application/json")
+        .body("{}");
+    let answer = server.send(request).await;
+    answer.status != 405 && answer.text != r#"{"detail":"Not Found"}"#
+}
+
 #[tokio::test]
 async fn nothing_of_3_3_0_is_forgotten() {
     let server = Server::builder().start().await;
@@ -219,6 +233,7 @@ async fn nothing_of_3_3_0_is_forgotten() {
     for (method, path) in former {
         let operation = format!("{method} {}", same(path));
         assert!(present.contains(&operation), "{operation}");
+        assert!(is_routed(&server, method, path).await, "{operation}");
         known.insert(operation);
     }
     let new: Vec<&String> = present.difference(&known).collect();
