@@ -30,7 +30,6 @@ pub fn verifying(builder: impl Fn() -> ClientBuilder) -> Result<Client, reqwest:
 /// reserved for private use. Plex's certificates are made out to `*.plex.direct` names; others on a
 /// private network have signed theirs themselves.
 pub fn is_private(url: &Url) -> bool {
-    const PRIVATE_SUFFIXES: [&str; 5] = [".local", ".lan", ".home.arpa", ".internal", ".localhost"];
     let is_private_v4 = |ip: Ipv4Addr| {
         let [a, b, ..] = ip.octets();
         ip.is_loopback()
@@ -46,12 +45,17 @@ pub fn is_private(url: &Url) -> bool {
                 || ip.is_unicast_link_local()
                 || ip.is_unique_local()
         }
-        Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            !name.contains('.') || PRIVATE_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
-        }
+        Some(Host::Domain(name)) => is_private_name(name),
         None => false,
     }
+}
+
+/// Whether only this network can know such a name: one without a dot, or below a suffix that is
+/// reserved for that.
+pub fn is_private_name(name: &str) -> bool {
+    const SUFFIXES: [&str; 5] = [".local", ".lan", ".home.arpa", ".internal", ".localhost"];
+    let name = name.trim_end_matches('.');
+    !name.contains('.') || SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
 }
 
 #[cfg(test)]

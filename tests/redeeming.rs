@@ -419,6 +419,11 @@ async fn an_invitation_to_the_home_is_completed_by_another_try() {
     plex.set_fault(&offer, Fault::Status(422));
     let half = redeem(&server, "HOME", "ann@example.org", 1).await;
     assert_eq!(half.status, 500, "{half:?}");
+    let told = half.json()["detail"].as_str().unwrap().to_owned();
+    assert!(
+        told.contains("invited to the Plex Home, but not to the server"),
+        "{told}"
+    );
     let invited = || {
         let taken = plex.invitations().into_iter();
         let taken = taken.map(|one| (one.email, one.home, one.sections.len()));

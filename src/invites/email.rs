@@ -11,7 +11,7 @@ const LONGEST: usize = 254;
 const LONGEST_LABEL: usize = 63;
 /// Names that no mail can be sent to (RFC 2606, RFC 6761, RFC 7686 and others), which
 /// email-validator refuses.
-const SPECIAL_USE: [&str; 17] = [
+const SPECIAL_USE: [&str; 8] = [
     "arpa",
     "invalid",
     "local",
@@ -20,15 +20,6 @@ const SPECIAL_USE: [&str; 17] = [
     "test",
     "internal",
     "alt",
-    "home.arpa",
-    "ipv4only.arpa",
-    "resolver.arpa",
-    "service.arpa",
-    "eap-noob.arpa",
-    "in-addr.arpa",
-    "ip6.arpa",
-    "e164.arpa",
-    "uri.arpa",
 ];
 
 /// The address in this field: without blanks and a name around it, the domain in lower case. The local

@@ -79,12 +79,12 @@ async fn begin_login(
         .map_err(ValidationError::into_response)?;
     let pin = PlexTv::of(&app).create_pin().await.map_err(|error| {
         tracing::warn!("No PIN of plex.tv: {error}");
-        let words = words_for(&Shut::Cloud(error));
+        let words = error.for_strangers();
         ApiError::bad_gateway(format!("Failed to initiate Plex OAuth: {words}")).into_response()
     })?;
     let state = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-    let pin_id = pin.id.to_string();
-    app.shared.put(&key(&state), &pin_id, STATE_TTL).await;
+    let fresh = noted(pin.id, false);
+    app.shared.put(&key(&state), &fresh, STATE_TTL).await;
     Ok(Json(PlexLogin {
         auth_url: auth_url(&pin.code),
         pin_id: pin.id,
@@ -179,7 +179,7 @@ async fn check_login(
     let checked = CHECKS.get(asked.clone(), check(app, asked, is_given)).await;
     checked.map(Json).map_err(|error| {
         tracing::warn!("A PIN of plex.tv could not be checked: {error}");
-        let words = words_for(&Shut::Cloud(error));
+        let words = error.for_strangers();
         ApiError::bad_gateway(format!("Failed to check PIN: {words}")).into_response()
     })
 }
@@ -298,7 +298,7 @@ async fn redeemer(plex_tv: &PlexTv, token: &Secret) -> ApiResult<Redeemer> {
         if error.is_refused() {
             return ApiError::bad_request(NOT_ACCEPTED);
         }
-        let words = words_for(&Shut::Cloud(error.clone()));
+        let words = error.for_strangers();
         ApiError::internal(format!("Failed to redeem invite: {words}"), error)
     })?;
     // Members of a Home may have no address; plex.tv takes their name as well.
@@ -370,7 +370,11 @@ fn refused_by_login(refusal: Refusal) -> ApiError {
                 .iter()
                 .any(|words| text.contains(words));
             match shut {
-                Shut::Cloud(_) if is_member => ApiError::bad_request(ALREADY_MEMBER),
+                Shut::Cloud(ref error)
+                    if is_member && !matches!(error, CloudError::OnlyHome(_)) =>
+                {
+                    ApiError::bad_request(ALREADY_MEMBER)
+                }
                 Shut::NoLibraries => ApiError::internal(shut.to_string(), shut),
                 shut => {
                     let words = words_for(&shut);

@@ -142,10 +142,7 @@ pub(super) async fn to_the_end<T: Send + 'static>(
 /// What somebody who is not logged in may read of plex.tv's answer.
 pub(super) fn words_for(shut: &Shut) -> String {
     match shut {
-        Shut::Cloud(error) => match error.status() {
-            Some(status) => format!("plex.tv answered with status {status}"),
-            None => error.to_string(),
-        },
+        Shut::Cloud(error) => error.for_strangers(),
         other => other.to_string(),
     }
 }
@@ -241,8 +238,11 @@ fn invitation_failed(shut: &Shut, home: bool) -> String {
     const ALREADY_HOME: &str = "This user is already a Plex Home member";
     const NO_PASS: &str = "Plex Home requires an active Plex Pass subscription";
     const NOBODY: &str = "User not found or invalid email";
-    if !matches!(shut, Shut::Cloud(_)) {
-        return shut.to_string();
+    match shut {
+        // What plex.tv says is about the second half then.
+        Shut::Cloud(CloudError::OnlyHome(_)) => return words_for(shut),
+        Shut::Cloud(_) => {}
+        other => return other.to_string(),
     }
     let text = shut.to_string().to_lowercase();
     let known: &[(&str, &str)] = if home {

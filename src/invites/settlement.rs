@@ -49,8 +49,14 @@ async fn settle(app: &AppState) -> Result<(), StoreError> {
     for redemption in cut_off {
         let email = redemption.redeemer.email.clone();
         let age = age(&redemption, Stamp::now());
-        if let Err(error) = settle_one(app, redemption, age).await {
-            tracing::warn!("It is still open whether {email} was invited: {error}");
+        match settle_one(app, redemption, age).await {
+            Ok(()) => {}
+            Err(Open::Store(error)) => return Err(error),
+            // The next one would meet the same.
+            Err(Open::Cloud(error)) => {
+                tracing::warn!("It is still open whether {email} was invited: {error}");
+                break;
+            }
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use url::{Host, Url};
 
 use super::error::ApiError;
+use crate::outgoing;
 use crate::settings::Settings;
 
 /// Public names that a warning was written for; more would only fill the log.
@@ -122,12 +123,11 @@ fn is_plain(name: &str) -> bool {
 /// Whether nobody else can have a name that leads here under his control: an address, a name of
 /// this network, or one that the operator has named.
 fn is_known(host: &Host, settings: &Settings) -> bool {
-    const PRIVATE: [&str; 5] = [".local", ".lan", ".home.arpa", ".internal", ".localhost"];
     let Host::Domain(name) = host else {
         return true;
     };
     let name = name.trim_end_matches('.');
-    let is_private = !name.contains('.') || PRIVATE.iter().any(|suffix| name.ends_with(suffix));
+    let is_private = outgoing::is_private_name(name);
     let is_listed = || {
         let listed = settings.access.allowed_hosts.iter().flatten();
         listed.into_iter().any(|one| one == name)

@@ -99,6 +99,21 @@ impl CloudError {
         }
     }
 
+    /// The same for somebody who is not logged in: of plex.tv's own words, which have the server's
+    /// identifier beside them, the status alone.
+    pub(crate) fn for_strangers(&self) -> String {
+        match self {
+            Self::OnlyHome(cause) => format!(
+                "invited to the Plex Home, but not to the server: {}",
+                cause.for_strangers()
+            ),
+            other => other.status().map_or_else(
+                || other.to_string(),
+                |status| format!("plex.tv answered with status {status}"),
+            ),
+        }
+    }
+
     /// Whether plex.tv does not take the token.
     pub(crate) fn is_refused(&self) -> bool {
         self.status() == Some(401)

@@ -85,7 +85,7 @@ impl PlexTv {
         }
         let email = &invitation.email;
         let people = self.people(owner).await?;
-        let is_known = people.iter().any(|person| person.username == *email);
+        let is_known = people.iter().any(|person| same(&person.username, email));
         match self.invite_home(owner, email).await {
             Ok(()) if is_known => return Ok(()),
             Ok(()) => {}
