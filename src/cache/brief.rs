@@ -30,13 +30,20 @@ type Flight<T, E> = Shared<BoxFuture<'static, Result<T, E>>>;
 /// Answers by question.
 pub(crate) struct Brief<K: 'static, T: 'static, E: 'static> {
     entries: LazyLock<Mutex<HashMap<K, Entry<T, E>>>>,
-    size: fn(&T) -> usize,
+    worth: fn(&T) -> Option<usize>,
     lost: E,
 }
 
+/// An answer, when it came, and for how long it may stand in for a newer one.
+struct Last<T, E> {
+    at: Instant,
+    kept: Duration,
+    answer: Result<T, E>,
+}
+
 struct Entry<T, E> {
-    /// What came last, and when.
-    last: Option<(Instant, Result<T, E>)>,
+    /// What came last.
+    last: Option<Last<T, E>>,
     /// What is on its way.
     flight: Option<Flight<T, E>>,
 }
@@ -47,12 +54,13 @@ where
     T: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// Knows nothing yet. `size` tells how many bytes an answer has; `lost` is the failure of a call
-    /// that has panicked.
-    pub(crate) const fn new(size: fn(&T) -> usize, lost: E) -> Self {
+    /// Knows nothing yet. `worth` tells how many bytes an answer has that may stand in for a newer one,
+    /// `None` for one that is a failure in all but name; `lost` is the failure of a call that has
+    /// panicked.
+    pub(crate) const fn new(worth: fn(&T) -> Option<usize>, lost: E) -> Self {
         Self {
             entries: LazyLock::new(Mutex::default),
-            size,
+            worth,
             lost,
         }
     }
@@ -92,10 +100,10 @@ where
         let now = Instant::now();
         let mut entries = self.lock();
         if let Some(entry) = entries.get(question) {
-            if let Some((at, answer)) = &entry.last
-                && now.duration_since(*at) < FRESH
+            if let Some(last) = &entry.last
+                && now.duration_since(last.at) < FRESH
             {
-                return Look::Known(answer.clone());
+                return Look::Known(last.answer.clone());
             }
             if let Some(flight) = &entry.flight {
                 return Look::Wait {
@@ -141,20 +149,20 @@ where
     async fn land(&self, question: &K, flight: Flight<T, E>) -> Option<(Instant, Duration)> {
         let answer = flight.clone().await;
         let at = Instant::now();
-        let is_small = answer
-            .as_ref()
-            .is_ok_and(|answer| (self.size)(answer) <= LARGE);
+        let bytes = answer.as_ref().ok().and_then(self.worth);
+        let is_kept = bytes.is_some_and(|bytes| bytes <= LARGE);
+        let kept = if is_kept { KEPT } else { FRESH };
         let mut entries = self.lock();
         let entry = entries.get_mut(question)?;
         if !entry.awaits(&flight) {
             return None;
         }
         *entry = Entry {
-            last: Some((at, answer)),
+            last: Some(Last { at, kept, answer }),
             flight: None,
         };
         drop(entries);
-        Some((at, if is_small { KEPT } else { FRESH }))
+        Some((at, kept))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Entry<T, E>>> {
@@ -187,9 +195,9 @@ impl<T, E> Default for Entry<T, E> {
 
 impl<T: Clone, E> Entry<T, E> {
     fn older(&self, now: Instant) -> Option<T> {
-        let (at, answer) = self.last.as_ref()?;
-        let answer = answer.as_ref().ok()?;
-        (now.duration_since(*at) < KEPT).then(|| answer.clone())
+        let last = self.last.as_ref()?;
+        let answer = last.answer.as_ref().ok()?;
+        (now.duration_since(last.at) < last.kept).then(|| answer.clone())
     }
 
     fn awaits(&self, flight: &Flight<T, E>) -> bool {
@@ -198,7 +206,7 @@ impl<T: Clone, E> Entry<T, E> {
 
     /// Whether nothing has come, or is on its way, since the answer of that moment.
     fn ends_at(&self, at: Instant) -> bool {
-        let is_last = self.last.as_ref().is_some_and(|(since, _)| *since == at);
+        let is_last = self.last.as_ref().is_some_and(|last| last.at == at);
         is_last && self.flight.is_none()
     }
 }
@@ -212,7 +220,7 @@ fn make_room<K: Clone + Eq + Hash, T, E>(entries: &mut HashMap<K, Entry<T, E>>) 
     let age = |entry: &Entry<T, E>| {
         (
             entry.flight.is_some(),
-            entry.last.as_ref().map(|last| last.0),
+            entry.last.as_ref().map(|last| last.at),
         )
     };
     let oldest = entries.iter().min_by_key(|(_, entry)| age(entry));
@@ -242,7 +250,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_who_ask_within_two_seconds_share_one_call() {
-        static NUMBERS: Numbers = Brief::new(|_| 8, "lost");
+        static NUMBERS: Numbers = Brief::new(|_| Some(8), "lost");
         static CALLS: AtomicU32 = AtomicU32::new(0);
         let ask = || NUMBERS.get("x", call(&CALLS, Duration::from_secs(1)));
         let all = join_all([ask(), ask(), ask()]).await;
@@ -260,7 +268,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_goes_on_without_those_who_asked() {
-        static NUMBERS: Numbers = Brief::new(|_| 8, "lost");
+        static NUMBERS: Numbers = Brief::new(|_| Some(8), "lost");
         static CALLS: AtomicU32 = AtomicU32::new(0);
         let ask = || NUMBERS.get("x", call(&CALLS, Duration::from_secs(5)));
         assert!(timeout(Duration::from_secs(1), ask()).await.is_err());
@@ -270,7 +278,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_call_is_not_waited_for_while_there_is_an_answer_of_the_last_minute() {
-        static NUMBERS: Numbers = Brief::new(|_| 8, "lost");
+        static NUMBERS: Numbers = Brief::new(|_| Some(8), "lost");
         static CALLS: AtomicU32 = AtomicU32::new(0);
         let ask = |takes| NUMBERS.get("x", call(&CALLS, Duration::from_secs(takes)));
         assert_eq!(ask(0).await, Ok(1));
@@ -286,7 +294,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_told_to_all_but_does_not_pass_for_an_older_answer() {
-        static NUMBERS: Numbers = Brief::new(|_| 8, "lost");
+        static NUMBERS: Numbers = Brief::new(|_| Some(8), "lost");
         let fail = async || {
             sleep(Duration::from_millis(1)).await;
             Err("down")
@@ -302,8 +310,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_no_success_does_not_stand_in_for_a_newer_one() {
+        static NUMBERS: Numbers = Brief::new(|number| (*number != 500).then_some(8), "lost");
+        assert_eq!(NUMBERS.get("x", async { Ok(500) }).await, Ok(500));
+        sleep(FRESH).await;
+        let slow = async {
+            sleep(Duration::from_secs(10)).await;
+            Ok(2)
+        };
+        assert_eq!(NUMBERS.get("x", slow).await, Ok(2));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_forgotten_is_asked_anew_even_while_it_is_asked() {
-        static NUMBERS: Numbers = Brief::new(|_| 8, "lost");
+        static NUMBERS: Numbers = Brief::new(|_| Some(8), "lost");
         static CALLS: AtomicU32 = AtomicU32::new(0);
         let ask = || NUMBERS.get("x", call(&CALLS, Duration::from_secs(1)));
         let mut before = Box::pin(ask());
@@ -320,7 +340,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_that_panics_has_failed_and_nothing_stays_for_ever() {
-        static NUMBERS: Numbers = Brief::new(|_| 8, "lost");
+        static NUMBERS: Numbers = Brief::new(|_| Some(8), "lost");
         let panics = async {
             sleep(Duration::from_millis(1)).await;
             panic!("of the test")
@@ -334,7 +354,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_question_too_many_costs_the_oldest() {
-        static NUMBERS: Brief<usize, u32, &str> = Brief::new(|_| 8, "lost");
+        static NUMBERS: Brief<usize, u32, &str> = Brief::new(|_| Some(8), "lost");
         for question in 0..=MOST {
             assert_eq!(NUMBERS.get(question, async { Ok(7) }).await, Ok(7));
             sleep(Duration::from_millis(1)).await;
@@ -346,7 +366,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn of_each_question_one_answer_is_in_memory_and_a_large_one_not_for_long() {
-        static BODIES: Brief<&str, Arc<[u8]>, &str> = Brief::new(|body| body.len(), "lost");
+        static BODIES: Brief<&str, Arc<[u8]>, &str> = Brief::new(|body| Some(body.len()), "lost");
         for (length, seconds) in [(10, KEPT), (LARGE + 1, FRESH)] {
             let old: Arc<[u8]> = vec![0; length].into();
             let new = Arc::clone(&old);

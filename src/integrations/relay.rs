@@ -6,15 +6,12 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::RawPathParams;
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter as Described, ParameterBuilder, ParameterIn,
@@ -26,7 +23,7 @@ use utoipa::openapi::{Content, Paths, Ref, RefOr, Required, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::mend::{Form, mend};
-use super::upstream::{Answer, Failure, Key, LONG, Shape, Upstream};
+use super::upstream::{Answer, Failure, Key, Shape, Upstream, is_whole, json, made};
 use crate::app::AppState;
 use crate::compat::validation::{QueryParameters, ValidationError, integer_in_path};
 use crate::settings::{IntegrationSettings, Secret, ServiceForm};
@@ -171,13 +168,11 @@ impl Service {
             Ok(answer) => answer,
             Err(failure) => return upstream.refusal(&failure).into_response(),
         };
-        if answer.body.len() < LONG {
-            return self.response(&upstream, &answer, &route.form);
-        }
-        let make = spawn_blocking(move || self.response(&upstream, &answer, &route.form));
-        make.await.unwrap_or_else(|panic| {
-            ApiError::internal("Internal Server Error", panic).into_response()
+        made(answer.body.len(), move || {
+            self.response(&upstream, &answer, &route.form)
         })
+        .await
+        .unwrap_or_else(ApiError::into_response)
     }
 
     fn response(&self, upstream: &Upstream, answer: &Answer, form: &Form) -> Response {
@@ -341,12 +336,6 @@ fn content(content: Content) -> ResponseBuilder {
     ResponseBuilder::new().content("application/json", content)
 }
 
-/// An answer that is JSON already.
-pub(super) fn json(text: impl Into<Body>) -> Response {
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    (kind, text.into()).into_response()
-}
-
 /// A service with address and key, if it has both.
 pub(super) fn with_key(
     form: &ServiceForm,
@@ -354,8 +343,7 @@ pub(super) fn with_key(
     key: impl FnOnce(Secret) -> Key,
     limit: Duration,
 ) -> Option<Upstream> {
-    let is_whole = !form.url.trim().is_empty() && !form.api_key.expose().is_empty();
-    is_whole.then(|| Upstream {
+    is_whole(&form.url, &form.api_key).then(|| Upstream {
         name: name.to_owned(),
         url: form.url.clone(),
         key: key(form.api_key.clone()),

@@ -12,12 +12,16 @@ use std::num::NonZeroUsize;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use lru::LruCache;
 use reqwest::Method;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use url::Url;
 
@@ -25,7 +29,7 @@ use super::outside::CallError;
 use crate::app::AppState;
 use crate::cache::Brief;
 use crate::settings::Secret;
-use crate::web::error::ApiError;
+use crate::web::error::{ApiError, ApiResult};
 
 /// Of one answer; ten thousand entries of a queue have some 30 MB.
 const LARGEST: usize = 64 * 1024 * 1024;
@@ -34,14 +38,14 @@ const LONGEST_TEXT: usize = 500;
 /// Of its body so much is looked at, in bytes.
 const LONGEST_START: usize = 16 * 1024;
 /// Of JSON that is longer, in bytes, nothing is made on a thread that serves requests.
-pub(super) const LONG: usize = 512 * 1024;
+const LONG: usize = 512 * 1024;
 /// Who did not answer in time is not asked again for so long.
 const AFTER_SILENCE: Duration = Duration::from_secs(15);
 /// Services whose state is remembered.
 const MOST_SERVICES: NonZeroUsize = NonZeroUsize::new(128).expect("more than 0");
 
 static ANSWERS: Brief<Question, Answer, Failure> =
-    Brief::new(|answer| answer.body.len(), Failure::Call(CallError::Broken));
+    Brief::new(Answer::worth, Failure::Call(CallError::Broken));
 static STATES: LazyLock<Mutex<LruCache<Digest, State>>> =
     LazyLock::new(|| Mutex::new(LruCache::new(MOST_SERVICES)));
 
@@ -177,8 +181,7 @@ impl Upstream {
         self.call(app, Method::GET, url, None).await
     }
 
-    /// Changes something, and forgets what was read before. Done to its end even if nobody waits for
-    /// it any more.
+    /// Changes something, and forgets what was read before.
     ///
     /// # Errors
     /// There is no whole answer. What was to be done may have been done.
@@ -190,14 +193,10 @@ impl Upstream {
         body: Option<&Value>,
     ) -> Result<Answer, Failure> {
         let url = self.address(path, &[])?;
-        let (this, app, body) = (self.clone(), app.clone(), body.cloned());
-        let sent = tokio::spawn(async move {
-            let answer = this.call(&app, method, url, body.as_ref()).await;
-            let service = this.digest();
-            ANSWERS.forget(|question| question.service == service);
-            answer
-        });
-        sent.await.unwrap_or(Err(CallError::Broken.into()))
+        let answer = self.call(app, method, url, body).await;
+        let service = self.digest();
+        ANSWERS.forget(|question| question.service == service);
+        answer
     }
 
     /// The answer itself, if it is a success.
@@ -256,9 +255,13 @@ impl Upstream {
         })
     }
 
+    fn base(&self) -> &str {
+        self.url.trim().trim_end_matches('/')
+    }
+
     /// The address of a path, with the key if it goes there.
     fn address(&self, path: &str, query: &[(&str, &str)]) -> Result<Url, Failure> {
-        let base = self.url.trim().trim_end_matches('/');
+        let base = self.base();
         // By itself first: without a host of its own it would take the path's first part for one.
         let url = Url::parse(base).and_then(|_| Url::parse(&format!("{base}{path}")));
         let url = url
@@ -276,7 +279,7 @@ impl Upstream {
 
     /// Tells it from others, and from itself with another key.
     pub(super) fn digest(&self) -> Digest {
-        let mut digest = Sha256::new_with_prefix(self.url.trim().trim_end_matches('/'));
+        let mut digest = Sha256::new_with_prefix(self.base());
         if let Key::Header(_, key) | Key::Query(_, key) = &self.key {
             digest.update([0]);
             digest.update(key.expose());
@@ -352,6 +355,11 @@ impl State {
 }
 
 impl Answer {
+    /// Its bytes, if it is a success.
+    fn worth(&self) -> Option<usize> {
+        (200..300).contains(&self.status).then_some(self.body.len())
+    }
+
     /// The body, if it is JSON of this shape.
     ///
     /// # Errors
@@ -369,6 +377,32 @@ impl Answer {
         };
         RawValue::from_string(empty.to_owned()).map_err(|_never| Failure::Shape)
     }
+}
+
+/// What `make` makes of `length` bytes of JSON: of many, on a thread where that holds nobody up.
+///
+/// # Errors
+/// It has panicked.
+pub(super) async fn made<T: Send + 'static>(
+    length: usize,
+    make: impl FnOnce() -> T + Send + 'static,
+) -> ApiResult<T> {
+    if length < LONG {
+        return Ok(make());
+    }
+    let made = spawn_blocking(make).await;
+    made.map_err(|panic| ApiError::internal("Internal Server Error", panic))
+}
+
+/// A response of this JSON.
+pub(super) fn json(text: impl Into<Body>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, text.into()).into_response()
+}
+
+/// Whether there are an address and a key. Blanks are neither.
+pub(super) fn is_whole(url: &str, key: &Secret) -> bool {
+    !url.trim().is_empty() && !key.expose().trim().is_empty()
 }
 
 /// Whether it is the turn of a call to `service`.

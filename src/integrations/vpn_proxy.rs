@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::mend::Form;
-use super::relay::{Connection, Parameter, Route, Service, json, with_key};
-use super::upstream::Key;
+use super::relay::{Connection, Parameter, Route, Service, with_key};
+use super::upstream::{Key, json};
 use crate::app::AppState;
 
 const LIMIT: Duration = Duration::from_secs(15);

@@ -44,7 +44,7 @@ const ALREADY_MEMBER: &str = "already_member";
 
 /// Pages ask every two seconds; while plex.tv is slow their questions overlap. Only of states that are
 /// known, so that nobody fills it.
-static CHECKS: Brief<Asked, Checked, CloudError> = Brief::new(|_| 0, CloudError::Broken);
+static CHECKS: Brief<Asked, Checked, CloudError> = Brief::new(|_| Some(0), CloudError::Broken);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Asked {

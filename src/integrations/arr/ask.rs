@@ -3,15 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use axum::http::header;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use futures_util::future::join_all;
 use serde::{Serialize, Serializer};
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::super::outside::CallError;
-use super::super::upstream::{Answer, Failure, Key, LONG, Upstream};
+use super::super::upstream::{Answer, Failure, Key, Upstream, is_whole, json, made};
 use crate::app::AppState;
 use crate::settings::ArrInstance;
 use crate::web::error::{ApiError, ApiResult};
@@ -84,7 +82,7 @@ async fn ask(
 }
 
 fn is_enabled(instance: &ArrInstance) -> bool {
-    !instance.url.trim().is_empty() && !instance.api_key.expose().trim().is_empty()
+    is_whole(&instance.url, &instance.api_key)
 }
 
 /// The same ids, but for the second and further ones of a kind, which get a number: a map has one
@@ -111,15 +109,9 @@ pub(super) async fn written(
     servers: Servers,
     write: impl FnOnce(&Servers) -> serde_json::Result<Vec<u8>> + Send + 'static,
 ) -> ApiResult<Response> {
-    let broken = |error: &dyn std::fmt::Display| ApiError::internal("Internal Server Error", error);
-    let body = if servers.length() < LONG {
-        write(&servers)
-    } else {
-        let written = spawn_blocking(move || write(&servers)).await;
-        written.map_err(|error| broken(&error))?
-    };
-    let body = body.map_err(|error| broken(&error))?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+    let body = made(servers.length(), move || write(&servers)).await?;
+    body.map(json)
+        .map_err(|error| ApiError::internal("Internal Server Error", error))
 }
 
 impl Servers {

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::pages::{List, all};
-use super::upstream::{Answer, Failure, Key, Shape, Upstream};
+use super::upstream::{Answer, Failure, Key, Shape, Upstream, is_whole, made};
 use crate::app::AppState;
 use crate::web::error::{ApiError, ApiResult, Detail};
 
@@ -99,11 +99,14 @@ async fn requests(app: AppState) -> ApiResult<Response> {
         let seen = series.entries.len();
         tracing::warn!("VoDWisharr: only the first {seen} requests could be read: {failure}");
     }
-    let requests = Requests {
-        requests: &series.entries,
-        total: series.entries.len(),
-    };
-    Ok(Json(requests).into_response())
+    made(series.length, move || {
+        let requests = Requests {
+            requests: &series.entries,
+            total: series.entries.len(),
+        };
+        Json(requests).into_response()
+    })
+    .await
 }
 
 /// The service, if it has an address and a key.
@@ -113,7 +116,7 @@ async fn requests(app: AppState) -> ApiResult<Response> {
 fn configured(app: &AppState) -> ApiResult<Upstream> {
     let settings = app.settings.current();
     let form = &settings.integrations.overseerr;
-    if form.url.trim().is_empty() || form.api_key.expose().trim().is_empty() {
+    if !is_whole(&form.url, &form.api_key) {
         return Err(ApiError::unavailable(NOT_CONFIGURED));
     }
     Ok(Upstream {

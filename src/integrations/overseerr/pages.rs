@@ -20,8 +20,10 @@ const MOST_PAGES: usize = 200;
 /// Of all pages; a wish has 3 KB.
 const LARGEST: usize = 64 * 1024 * 1024;
 
-static LISTS: Brief<(Digest, List), Arc<Series>, Failure> =
-    Brief::new(|series| series.length, Failure::Call(CallError::Broken));
+static LISTS: Brief<(Digest, List), Arc<Series>, Failure> = Brief::new(
+    |series| Some(series.length),
+    Failure::Call(CallError::Broken),
+);
 
 /// What can be walked through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,7 +38,7 @@ pub(super) struct Series {
     /// Objects as they came.
     pub(super) entries: Vec<Box<RawValue>>,
     /// Of all of them, in bytes.
-    length: usize,
+    pub(super) length: usize,
     /// Why there are no more, if there should be.
     pub(super) broken: Option<Failure>,
 }

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::outside::CallError;
-use super::super::upstream::{Answer, Failure, Upstream};
+use super::super::upstream::{Answer, Failure, Upstream, made};
 use super::pages::{List, all, forget};
 use super::{NOT_CONFIGURED, configured, no_page};
 use crate::app::AppState;
@@ -112,16 +112,19 @@ async fn list_users(app: AppState, query: QueryParameters) -> ApiResult<Response
     }
     let wanted = query.optional_text("search").unwrap_or_default();
     let wanted = wanted.to_lowercase();
-    let everybody = series.entries.iter().map(|user| &**user);
-    let users: Vec<&RawValue> = everybody
-        .filter(|user| wanted.is_empty() || is_found(user, &wanted))
-        .collect();
-    let users = Users {
-        success: true,
-        total: users.len(),
-        users,
-    };
-    Ok(Json(users).into_response())
+    made(series.length, move || {
+        let everybody = series.entries.iter().map(|user| &**user);
+        let users: Vec<&RawValue> = everybody
+            .filter(|user| wanted.is_empty() || is_found(user, &wanted))
+            .collect();
+        let users = Users {
+            success: true,
+            total: users.len(),
+            users,
+        };
+        Json(users).into_response()
+    })
+    .await
 }
 
 fn not_listed(failure: Failure) -> ApiError {
@@ -211,9 +214,15 @@ async fn change(
     path: &str,
     body: Option<&Value>,
 ) -> Result<Answer, Failure> {
-    let answer = upstream.send(app, method, path, body).await;
-    forget(upstream);
-    answer
+    let (app, upstream) = (app.clone(), upstream.clone());
+    let (path, body) = (path.to_owned(), body.cloned());
+    // To its end even if nobody waits for it any more: the old lists have to be forgotten.
+    let changed = tokio::spawn(async move {
+        let answer = upstream.send(&app, method, &path, body.as_ref()).await;
+        forget(&upstream);
+        answer
+    });
+    changed.await.unwrap_or(Err(CallError::Broken.into()))
 }
 
 /// The routes of this file.
