@@ -254,7 +254,10 @@ async fn answers_are_what_the_description_says() {
         let asked = path
             .replace("{id}", &service)
             .replace("{invite_id}", "1")
+            .replace("{container_id}", "2")
+            .replace("{pin_id}", "1?state=unknown")
             .replace("{service_id}", &service);
+        assert!(!asked.contains('{'), "{asked}");
         for server in [&bare, &full, &full] {
             let answer = server.get(&asked).await;
             let response = &operation["responses"][answer.status.as_str()];

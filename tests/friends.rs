@@ -1,5 +1,7 @@
 //! What becomes of friends after they were invited: looked up, removed, expired.
 
+use std::time::Duration;
+
 use komandorr::demo::{Fault, Simulator};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -240,4 +242,18 @@ async fn a_clock_that_is_wrong_removes_nobody() {
     .await;
     assert_eq!(friends(server.directory.path()).await, [CAPTAIN]);
     assert!(plex.is_shared_with(CAPTAIN));
+}
+
+#[tokio::test]
+async fn the_list_of_invites_never_waits_for_plex_tv() {
+    let plex = plex(1).await;
+    // Nobody knows what they look like.
+    let server = with(&plex, &[(CAPTAIN, "NULL")]).await.start().await;
+    plex.set_fault("*", Fault::Hang);
+    plex.forget_calls();
+    let list = tokio::time::timeout(Duration::from_secs(5), server.get("/api/invites/"));
+    let list = list.await.expect("an answer at once").json();
+    assert_eq!(list[0]["users"][0]["email"], CAPTAIN);
+    assert_eq!(list[0]["users"][0]["thumb"], Value::Null);
+    assert_eq!(plex.calls("/api/users/"), 0);
 }

@@ -323,6 +323,26 @@ async fn a_failed_invitation_uses_nothing_up() {
 }
 
 #[tokio::test]
+async fn a_redemption_goes_on_without_the_client() {
+    let plex = plex(1).await;
+    let server = builder(&plex, "ONE", "", "").await.start().await;
+    let path = shared_servers(&plex);
+    plex.set_fault(&format!("POST {path}"), Fault::Hold);
+    tokio::select! {
+        answer = redeem(&server, "ONE", "ann@example.org", 1) => panic!("{answer:?}"),
+        () = until_asked("plex.tv is asked", async || plex.calls(&path) > 0) => {}
+    }
+    plex.clear_faults();
+    plex.release_holds();
+    let directory = server.directory.path();
+    until_asked("the friend is known", async || {
+        friends(directory).await == ["ann@example.org"]
+    })
+    .await;
+    assert_eq!(used(directory).await, "1");
+}
+
+#[tokio::test]
 async fn a_use_that_was_cut_off_is_settled_after_the_next_start() {
     // Whether plex.tv has taken the invitation before the program was killed.
     for (taken, uses) in [(true, "1"), (false, "0")] {

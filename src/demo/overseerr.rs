@@ -148,12 +148,6 @@ pub(super) fn router() -> Router<Arc<Plex>> {
     Router::new().nest(PATH, behind_the_key.route("/api/v1/status", status))
 }
 
-/// It does not ask for Plex's token, and must not be sent one.
-pub(super) fn is_public(path: &str) -> bool {
-    path.strip_prefix(PATH)
-        .is_some_and(|rest| rest.starts_with('/'))
-}
-
 async fn list_users(plex: Shared, Here(plex_tv): Here, ask: Ask) -> Response<Body> {
     let born_at = plex.library().born_at;
     let members = plex.overseerr.members();

@@ -34,7 +34,14 @@ use super::{
 
 const TOKEN: &str = "X-Plex-Token";
 /// Below these are services that Plex's token does not concern.
-const OTHERS: [&str; 3] = [posterizarr::PATH, uploader::PATH, vpn_proxy::PATH];
+const OTHERS: [&str; 6] = [
+    arr::SONARR.path,
+    arr::RADARR.path,
+    overseerr::PATH,
+    posterizarr::PATH,
+    uploader::PATH,
+    vpn_proxy::PATH,
+];
 const VERSION: &str = "1.41.3.9314-a0bfb8370";
 
 /// Everything the handlers share.
@@ -142,9 +149,7 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
         || plex_tv::is_public(&path)
         || telegram::is_public(&path)
         || github::is_public(&path)
-        || OTHERS.iter().any(|other| path.starts_with(other))
-        || arr::is_public(&path)
-        || overseerr::is_public(&path)
+        || is_of_others(&path)
         || token.is_some_and(|token| {
             plex.is_token(&token) || (plex_tv::is_its_own(&path) && plex.plex_tv.knows(&token))
         });
@@ -162,6 +167,11 @@ async fn gate(State(plex): Shared, request: Request, next: Next) -> Response<Bod
 pub(super) fn token_of(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let in_header = headers.get(TOKEN).and_then(|value| value.to_str().ok());
     in_header.map(str::to_owned).or_else(|| token_in_query(uri))
+}
+
+fn is_of_others(path: &str) -> bool {
+    let mut rests = OTHERS.iter().filter_map(|other| path.strip_prefix(other));
+    rests.any(|rest| rest.starts_with('/'))
 }
 
 fn token_in_query(uri: &Uri) -> Option<String> {
@@ -422,5 +432,17 @@ fn container(fields: Value) -> Response<Body> {
     match fields {
         Value::Object(fields) => media_container(fields),
         _ => media_container(Map::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_others;
+
+    #[test]
+    fn only_their_own_paths_are_theirs() {
+        assert!(is_of_others("/sonarr/api/v3/queue") && is_of_others("/radarr/x"));
+        assert!(!is_of_others("/sonarrs/x") && !is_of_others("/library/sections"));
+        assert!(is_of_others("/vpn/api/health") && !is_of_others("/vpnx/health"));
     }
 }

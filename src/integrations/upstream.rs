@@ -390,8 +390,8 @@ pub(super) async fn made<T: Send + 'static>(
     if length < LONG {
         return Ok(make());
     }
-    let made = spawn_blocking(make).await;
-    made.map_err(|panic| ApiError::internal("Internal Server Error", panic))
+    let done = spawn_blocking(make).await;
+    done.map_err(|panic| ApiError::internal("Internal Server Error", panic))
 }
 
 /// A response of this JSON.

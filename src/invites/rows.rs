@@ -4,6 +4,7 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, SqliteExecutor, ValueRef as _};
 
+use super::codes;
 use super::model::{Invite, PlexUser};
 use crate::compat::Stamp;
 use crate::store::Cells;
@@ -53,7 +54,7 @@ pub(super) async fn invite_of_code(
         "SELECT * FROM invites WHERE code IN (?1, ?2) ORDER BY code = ?1 DESC LIMIT 1",
     )
     .bind(code.to_owned())
-    .bind(code.to_uppercase())
+    .bind(codes::as_stored(code))
     .fetch_optional(database)
     .await?;
     Ok(row.as_ref().and_then(read_invite))

@@ -2,19 +2,18 @@
 //! section 3).
 
 use axum::Json;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
+use axum::response::Result;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::model::{Invite, ShownInvite, named};
-use super::{codes, rows};
+use super::redemption::{self, Refused};
 use crate::app::AppState;
 use crate::compat::Stamp;
 use crate::compat::validation::{QueryParameters, ValidationError};
-use crate::web::error::{ApiError, ApiResult, Detail};
+use crate::web::error::{ApiError, Detail};
 use crate::web::pace::Paced;
 
 /// What the visitor is told. The texts are 3.3.0's, whose page of invites is in German.
@@ -23,18 +22,6 @@ const INACTIVE: &str = "Diese Einladung wurde deaktiviert";
 const EXPIRED: &str = "Diese Einladung ist abgelaufen";
 const EXHAUSTED: &str = "Diese Einladung hat das maximale Nutzungslimit erreicht";
 const VALID: &str = "Valid invite code";
-
-/// The code that somebody has typed, as it is stored.
-struct TypedCode(String);
-
-impl<S: Send + Sync> FromRequestParts<S> for TypedCode {
-    type Rejection = ValidationError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ValidationError> {
-        let Ok(query) = QueryParameters::from_request_parts(parts, state).await;
-        Ok(Self(codes::as_stored(query.required_text("code")?)))
-    }
-}
 
 /// The answer.
 #[derive(Serialize, ToSchema)]
@@ -57,20 +44,19 @@ impl InviteVerdict {
         }
     }
 
-    fn of(invite: Invite, server_name: &str, now: Stamp) -> Self {
-        if !invite.is_active {
-            return Self::refusal(INACTIVE);
-        }
-        if invite.is_expired(now) {
-            return Self::refusal(EXPIRED);
-        }
-        if invite.is_exhausted() {
-            return Self::refusal(EXHAUSTED);
-        }
+    fn of(found: Result<Invite, Refused>, server_name: &str) -> Self {
+        let invite = match found {
+            Ok(invite) => invite,
+            Err(Refused::Unknown) => return Self::refusal(UNKNOWN),
+            Err(Refused::Inactive) => return Self::refusal(INACTIVE),
+            Err(Refused::Expired) => return Self::refusal(EXPIRED),
+            // Nobody is known who only asks.
+            Err(Refused::Exhausted | Refused::Known) => return Self::refusal(EXHAUSTED),
+        };
         Self {
             valid: true,
             message: VALID,
-            invite: Some(ShownInvite::of(invite, server_name, now).for_public()),
+            invite: Some(ShownInvite::of(invite, server_name, Stamp::now()).for_public()),
             plex_server_name: Some(named(server_name).to_owned()),
         }
     }
@@ -84,18 +70,16 @@ impl InviteVerdict {
 async fn validate_invite(
     app: AppState,
     _: Paced,
-    TypedCode(code): TypedCode,
-) -> ApiResult<Json<InviteVerdict>> {
-    let found = rows::invite_of_code(app.store.reader(), &code).await;
+    query: QueryParameters,
+) -> Result<Json<InviteVerdict>> {
+    let found = redemption::find(&app, query.required_text("code")?).await;
     // Strangers are not told what the database says.
-    let found =
-        found.map_err(|error| ApiError::of_store("Error validating invite", error.into()))?;
+    let found = found.map_err(|error| ApiError::of_store("Error validating invite", error))?;
     let settings = app.settings.current();
-    let verdict = match found {
-        Some(invite) => InviteVerdict::of(invite, &settings.plex_form.server_name, Stamp::now()),
-        None => InviteVerdict::refusal(UNKNOWN),
-    };
-    Ok(Json(verdict))
+    Ok(Json(InviteVerdict::of(
+        found,
+        &settings.plex_form.server_name,
+    )))
 }
 
 /// The routes of this file.

@@ -76,14 +76,6 @@ pub(super) fn router() -> Router<Arc<Plex>> {
         .nest(RADARR.path, paths(&RADARR))
 }
 
-/// They do not ask for Plex's token, and must not be sent one.
-pub(super) fn is_public(path: &str) -> bool {
-    [&SONARR, &RADARR].iter().any(|arr| {
-        path.strip_prefix(arr.path)
-            .is_some_and(|rest| rest.starts_with('/'))
-    })
-}
-
 fn paths(arr: &'static Arr) -> Router<Arc<Plex>> {
     let queue = async |plex: Shared, ask: Ask| arr.queue(&plex, &ask);
     let queue_status = async || arr.queue_status();
@@ -339,15 +331,4 @@ fn seconds(seconds: u64) -> i64 {
 pub(super) fn time(epoch: i64) -> String {
     let time = DateTime::UNIX_EPOCH + TimeDelta::seconds(epoch);
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_their_own_paths_are_theirs() {
-        assert!(is_public("/sonarr/api/v3/queue") && is_public("/radarr/x"));
-        assert!(!is_public("/sonarrs/x") && !is_public("/library/sections"));
-    }
 }

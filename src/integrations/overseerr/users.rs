@@ -161,12 +161,7 @@ async fn create_user(app: AppState, JsonBody(new): JsonBody<NewUser>) -> ApiResu
     let body =
         json!({"email": email, "username": username, "password": password, "permissions": 0});
     let answer = change(&app, &upstream, Method::POST, USERS, Some(&body)).await;
-    let answer = answer.map_err(|failure| match failure {
-        Failure::Call(CallError::Timeout) => {
-            ApiError::gateway_timeout("Timeout connecting to VoDWisharr")
-        }
-        failure => ApiError::unavailable(format!("Failed to connect to VoDWisharr: {failure}")),
-    })?;
+    let answer = answer.map_err(|failure| not_reached(&failure))?;
     match answer.status {
         201 => Ok(Json(Created {
             success: true,
@@ -180,6 +175,15 @@ async fn create_user(app: AppState, JsonBody(new): JsonBody<NewUser>) -> ApiResu
             format!("VoDWisharr API error: {}", upstream.words_of(&answer)),
             format!("VoDWisharr did not create a user: status {status}"),
         )),
+    }
+}
+
+fn not_reached(failure: &Failure) -> ApiError {
+    match failure {
+        Failure::Call(CallError::Timeout) => {
+            ApiError::gateway_timeout("Timeout connecting to VoDWisharr")
+        }
+        failure => ApiError::unavailable(format!("Failed to connect to VoDWisharr: {failure}")),
     }
 }
 
@@ -235,6 +239,14 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_is_too_slow_is_told_from_one_that_is_not_there() {
+        let status = |error: CallError| not_reached(&error.into()).into_response().status();
+        assert_eq!(status(CallError::Timeout), 504);
+        assert_eq!(status(CallError::Connect), 503);
+        assert_eq!(status(CallError::Broken), 503);
+    }
 
     #[test]
     fn an_address_is_made_up_where_none_is_given() {
