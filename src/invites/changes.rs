@@ -142,6 +142,29 @@ pub(super) async fn set_expiration(
     Ok(changed.as_ref().and_then(read_user))
 }
 
+/// Writes down what plex.tv says of a friend; what it does not say, and is empty, stays (contract 08,
+/// item 105).
+pub(super) async fn describe_user(
+    connection: &mut SqliteConnection,
+    id: i64,
+    username: String,
+    plex_id: String,
+    thumb: String,
+) -> Result<Option<PlexUser>, sqlx::Error> {
+    let described = sqlx::query::<Sqlite>(
+        "UPDATE plex_users SET username = coalesce(nullif(?, ''), username), \
+         plex_id = coalesce(nullif(?, ''), plex_id), \
+         thumb = coalesce(nullif(?, ''), thumb) WHERE id = ? RETURNING *",
+    )
+    .bind(username)
+    .bind(plex_id)
+    .bind(thumb)
+    .bind(id)
+    .fetch_optional(connection)
+    .await?;
+    Ok(described.as_ref().and_then(read_user))
+}
+
 /// Removes a friend.
 pub(super) async fn forget_user(
     connection: &mut SqliteConnection,

@@ -103,11 +103,8 @@ async fn end(app: &AppState, door: &Door, friend: &PlexUser) -> Result<(), Expir
 }
 
 async fn expired(app: &AppState) -> Result<Vec<PlexUser>, StoreError> {
-    let query = "SELECT * FROM plex_users WHERE coalesce(is_active, 1) AND expires_at IS NOT NULL ORDER BY id";
-    let rows = sqlx::query(query).fetch_all(app.store.reader()).await?;
+    let friends = rows::users_with_end(app.store.reader()).await?;
     let now = Stamp::now();
-    let friends = rows.iter().filter_map(rows::read_user);
-    Ok(friends
-        .filter(|friend| friend.expires_at.is_some_and(|at| at < now))
-        .collect())
+    let is_over = |friend: &PlexUser| friend.expires_at.is_some_and(|at| at < now);
+    Ok(friends.into_iter().filter(is_over).collect())
 }

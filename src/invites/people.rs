@@ -83,7 +83,8 @@ async fn fill_in(app: &AppState) -> Result<usize, LookError> {
     let Some(target) = &settings.plex else {
         return Ok(0);
     };
-    let unknown = unknown(app).await?;
+    let unknown = rows::unknown_users(app.store.reader()).await;
+    let unknown = unknown.map_err(StoreError::from)?;
     if unknown.is_empty() || !app.store.is_writable() {
         return Ok(0);
     }
@@ -120,33 +121,15 @@ fn name_of(person: &Person) -> &str {
     }
 }
 
-async fn unknown(app: &AppState) -> Result<Vec<PlexUser>, StoreError> {
-    let query = "SELECT * FROM plex_users WHERE coalesce(is_active, 1) \
-                 AND (username IS NULL OR thumb IS NULL)";
-    let found = sqlx::query(query).fetch_all(app.store.reader()).await?;
-    Ok(found.iter().filter_map(rows::read_user).collect())
-}
-
-/// Writes down what plex.tv says; what it does not say stays (contract 08, item 105).
+/// Writes down what plex.tv says.
 async fn learn(app: &AppState, id: i64, person: &Person) -> Result<Option<PlexUser>, StoreError> {
     let name = name_of(person).to_owned();
-    let person = person.clone();
+    let Person {
+        id: plex_id, thumb, ..
+    } = person.clone();
     app.store
         .write_for_certain(move |c| {
-            Box::pin(async move {
-                sqlx::query(
-                    "UPDATE plex_users SET username = coalesce(nullif(?, ''), username), \
-                     plex_id = coalesce(nullif(?, ''), plex_id), \
-                     thumb = coalesce(nullif(?, ''), thumb) WHERE id = ?",
-                )
-                .bind(name)
-                .bind(person.id)
-                .bind(person.thumb)
-                .bind(id)
-                .execute(&mut *c)
-                .await?;
-                rows::user(c, id).await
-            })
+            Box::pin(async move { changes::describe_user(c, id, name, plex_id, thumb).await })
         })
         .await
 }

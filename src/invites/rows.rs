@@ -87,6 +87,30 @@ pub(super) async fn user_of_email(
     Ok(row.as_ref().and_then(read_user))
 }
 
+/// Active friends whose name or picture is not known.
+pub(super) async fn unknown_users(
+    database: impl SqliteExecutor<'_>,
+) -> Result<Vec<PlexUser>, sqlx::Error> {
+    let query = sqlx::query::<Sqlite>(
+        "SELECT * FROM plex_users WHERE coalesce(is_active, 1) \
+         AND (username IS NULL OR thumb IS NULL)",
+    );
+    let rows = query.fetch_all(database).await?;
+    Ok(rows.iter().filter_map(read_user).collect())
+}
+
+/// Active friends whose time is over some day, or was.
+pub(super) async fn users_with_end(
+    database: impl SqliteExecutor<'_>,
+) -> Result<Vec<PlexUser>, sqlx::Error> {
+    let query = sqlx::query::<Sqlite>(
+        "SELECT * FROM plex_users WHERE coalesce(is_active, 1) AND expires_at IS NOT NULL \
+         ORDER BY id",
+    );
+    let rows = query.fetch_all(database).await?;
+    Ok(rows.iter().filter_map(read_user).collect())
+}
+
 /// A row of `invites`; `None` without what it can't be without.
 pub(super) fn read_invite(row: &SqliteRow) -> Option<Invite> {
     let limits = Limits(row);
