@@ -340,6 +340,12 @@ async fn a_redemption_goes_on_without_the_client() {
     })
     .await;
     assert_eq!(used(directory).await, "1");
+    // By the redemption itself, not by what sets right those that were cut off.
+    let log = server.log();
+    assert!(
+        log.contains("ann@example.org was invited with ONE"),
+        "{log}"
+    );
 }
 
 #[tokio::test]
